@@ -1,0 +1,1 @@
+"""Actors and the evaluator: what plays the environment. numpy only, never torch."""

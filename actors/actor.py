@@ -1,0 +1,236 @@
+"""Actor: plays epsilon-greedy episodes and ships the transitions.
+
+In:   set_params(Params)        broadcast by the learner at each target sync; the newest taken between steps
+      ParamsReader.newest()     once at the start, so that a replacement acts with the newest too
+Out:  ReplayWriter.add(chunk)   one chunk in flight; the ack is held while actors are ahead of the learner
+
+Run by the driver as a Ray actor: `run` occupies its thread, `set_params` and `stats` come in on another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from actors.n_step import NStepAccumulator
+from actors.policy import QFunction, epsilon_greedy, epsilon_schedule
+from common.config import ActorConfig
+from common.environment import EnvironmentSpec, Step, VectorEnvironment
+from common.params import check_arrays, layer_shapes
+from common.process import be_nice
+from common.seeding import seed_sequence
+from common.types import AddReply, Chunk, Episodes, Params, Transition
+
+NICENESS = 10  # actors yield to the learner
+
+
+class Writer(Protocol):
+    """Takes chunks; returns once the actor may go on."""
+
+    def add(self, chunk: Chunk) -> AddReply: ...
+
+
+class ParamsSource(Protocol):
+    """Hands out the newest params."""
+
+    def newest(self) -> Params: ...
+
+
+class ActorStats(NamedTuple):
+    """What an actor tells of itself; counts since its process started."""
+
+    actor_id: int
+    params_version: int
+    chunks: int
+    waiting: bool  # for the ack of a chunk
+
+
+class _Policy(NamedTuple):
+    """Version and function swap as one reference: nobody acts with one and reports the other."""
+
+    version: int
+    q_function: QFunction
+
+
+class Actor:
+    """One actor process with its vector environment."""
+
+    def __init__(
+        self,
+        actor_id: int,
+        config: ActorConfig,
+        environment: EnvironmentSpec,
+        hidden: tuple[int, ...],
+        seed: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._id = actor_id
+        self._config = config
+        self._spec = environment
+        self._shapes = layer_shapes(environment.observation_size, hidden, environment.action_count)
+        self._seed = seed
+        self._clock = clock
+        self._epsilon = epsilon_schedule(config, actor_id)
+        self._policy: _Policy | None = None
+        self._waiting = False
+        self._seq = 0
+
+    def __repr__(self) -> str:
+        return f"actor-{self._id}"
+
+    def run(self, incarnation: int, replay: Writer, params: ParamsSource) -> None:
+        """Plays until the replay server says stop. `incarnation` counts the processes that were this actor."""
+        be_nice(NICENESS)
+        self.start(incarnation, replay, params)
+        while not self.step():
+            pass
+        self._environment.close()
+
+    def start(self, incarnation: int, replay: Writer, params: ParamsSource) -> None:
+        """Makes the environments and takes the newest params."""
+        self._incarnation = incarnation
+        self._replay = replay
+        environment_seeds, policy_seeds = seed_sequence(self._seed, "actor", self._id, incarnation).spawn(2)
+        self._rng = np.random.default_rng(policy_seeds)
+        envs = self._config.envs_per_actor
+        self._accumulator = NStepAccumulator(
+            self._config.n_step, self._config.gamma, envs, self._spec.observation_size
+        )
+        self._episodes = EpisodeRecorder(envs)
+        self._versions: deque[int] = deque(maxlen=self._config.n_step)  # acted with in the last n steps
+        self._acked_env_steps = 0
+        self._start_chunk()
+        self._environment = VectorEnvironment(self._spec.id, envs)
+        self._environment.reset(environment_seeds)
+        self.set_params(params.newest())
+
+    def step(self) -> bool:
+        """One step of all environments; ships a chunk when it is due. True when the run is ending."""
+        assert self._policy is not None
+        policy = self._policy
+        epsilon = self._epsilon(self._global_env_steps())
+        observation = self._environment.observation
+        action = epsilon_greedy(policy.q_function(observation), epsilon, self._rng)
+        step = self._environment.step(action)
+
+        self._keep(self._accumulator.add(observation, action, step), policy.version)
+        self._env_steps += int(step.valid.sum())
+        self._episodes.add(step, epsilon, policy.version)
+
+        full = self._row_count >= self._config.rows_per_chunk
+        if full or self._clock() - self._chunk_started >= self._config.chunk_seconds:
+            return self._ship()
+        return False
+
+    def set_params(self, params: Params) -> None:
+        """Takes newer params, from the next step on. Raises ValueError when they do not fit the network."""
+        check_arrays(params.arrays, self._shapes)
+        if self._policy is None or params.version > self._policy.version:
+            self._policy = _Policy(version=params.version, q_function=QFunction(params.arrays))
+
+    def stats(self) -> ActorStats:
+        """A snapshot, from another thread."""
+        policy = self._policy
+        version = -1 if policy is None else policy.version
+        return ActorStats(actor_id=self._id, params_version=version, chunks=self._seq, waiting=self._waiting)
+
+    def _global_env_steps(self) -> float:
+        """The authority's count at the last ack, and since then as if all actors were as fast as this one."""
+        return self._acked_env_steps + self._env_steps * self._config.actors
+
+    def _keep(self, rows: Transition, version: int) -> None:
+        self._versions.append(version)
+        self._oldest_version = min(self._oldest_version, self._versions[0])
+        if len(rows.action):
+            self._rows.append(rows)
+            self._row_count += len(rows.action)
+
+    def _ship(self) -> bool:
+        chunk = Chunk(
+            actor_id=self._id,
+            incarnation=self._incarnation,
+            seq=self._seq,
+            params_version=self._oldest_version,
+            env_steps=self._env_steps,
+            transition=self._concatenated_rows(),
+            episodes=self._episodes.take(),
+        )
+        self._seq += 1
+        self._waiting = True
+        reply = self._replay.add(chunk)
+        self._waiting = False
+        self._acked_env_steps = reply.env_steps
+        self._start_chunk()
+        return reply.stop
+
+    def _concatenated_rows(self) -> Transition:
+        if not self._rows:
+            return empty_transition(self._spec.observation_size)
+        return Transition(*(np.concatenate(column) for column in zip(*self._rows, strict=True)))
+
+    def _start_chunk(self) -> None:
+        self._rows: list[Transition] = []
+        self._row_count = 0
+        self._env_steps = 0
+        policy = self._policy
+        # Rows that come out next may have begun under the versions still in the n-step window.
+        self._oldest_version = np.iinfo(np.int64).max if policy is None else policy.version
+        self._chunk_started = self._clock()
+
+
+class EpisodeRecorder:
+    """Adds up the returns and lengths of the running episodes, and keeps the finished ones until they ship."""
+
+    def __init__(self, num_envs: int) -> None:
+        self._return = np.zeros(num_envs, dtype=np.float64)
+        self._length = np.zeros(num_envs, dtype=np.int64)
+        self._finished: list[Episodes] = []
+
+    def add(self, step: Step, epsilon: np.ndarray, version: int) -> None:
+        """Takes one vector step, acted with `epsilon` `[E]` and params of `version`."""
+        self._return += np.where(step.valid, step.reward, 0.0)
+        self._length += step.valid
+        ended = step.valid & (step.terminated | step.truncated)
+        if ended.any():
+            self._finished.append(
+                Episodes(
+                    episode_return=self._return[ended],
+                    length_env_steps=self._length[ended],
+                    epsilon=epsilon[ended],
+                    params_version=np.full(int(ended.sum()), version, dtype=np.int64),
+                )
+            )
+            self._return[ended] = 0.0
+            self._length[ended] = 0
+
+    def take(self) -> Episodes:
+        """The finished episodes since the last call."""
+        finished, self._finished = self._finished, []
+        return join_episodes(finished)
+
+
+def join_episodes(parts: list[Episodes]) -> Episodes:
+    """One after the other; none at all gives empty columns."""
+    if not parts:
+        return Episodes(
+            episode_return=np.zeros(0, dtype=np.float64),
+            length_env_steps=np.zeros(0, dtype=np.int64),
+            epsilon=np.zeros(0, dtype=np.float32),
+            params_version=np.zeros(0, dtype=np.int64),
+        )
+    return Episodes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def empty_transition(observation_size: int) -> Transition:
+    """Zero rows, for a chunk that brings environment steps or episodes only."""
+    return Transition(
+        observation=np.zeros((0, observation_size), dtype=np.float32),
+        action=np.zeros(0, dtype=np.int64),
+        reward=np.zeros(0, dtype=np.float32),
+        discount=np.zeros(0, dtype=np.float32),
+        next_observation=np.zeros((0, observation_size), dtype=np.float32),
+    )

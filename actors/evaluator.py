@@ -1,0 +1,155 @@
+"""Evaluator: plays the newest params greedily while training goes on, and says when they solve the environment.
+
+In:   set_params(Params)     broadcast by the learner at each target sync
+Out:  next_looks(seen)       to the driver, as soon as there is one: every look and confirmation
+      newest()               the params that the driver saves at the end
+
+A look is 100 episodes on start states of its own seed. Mean at or above the threshold makes the version a candidate;
+100 further episodes on a fresh seed confirm it when the lower end of the 95 % interval of their mean is there too.
+Run by the driver as a Ray actor: `run` occupies its thread, the rest comes in on others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.greedy import Environments, greedy_returns
+from actors.policy import QFunction
+from common.params import check_arrays
+from common.statistics import summarize
+from common.types import Look, Params
+
+EPISODES_PER_LOOK = 100
+_REPLY_SECONDS = 1.0  # next_looks answers within this time, news or not
+
+
+class LooksReply(NamedTuple):
+    """Looks that the caller has not seen, and the confirmed params if one of these confirmed them."""
+
+    looks: list[Look]
+    confirmed: Params | None
+
+
+class Evaluator:
+    """Looks at params versions, at most one in each interval, always the newest."""
+
+    def __init__(
+        self,
+        make_environments: Callable[[int], Environments],
+        shapes: dict[str, tuple[int, ...]],
+        seeds: np.random.SeedSequence,
+        interval_learner_steps: int,
+        solved_return: float | None,
+    ) -> None:
+        """`solved_return` None: nothing is ever a candidate. `make_environments` gets the number of episodes."""
+        self._make_environments = make_environments
+        self._shapes = shapes
+        self._rng = np.random.default_rng(seeds)
+        self._interval = interval_learner_steps
+        self._solved_return = solved_return
+        self._environments: Environments | None = None
+        self._next_due = interval_learner_steps
+        self._changed = threading.Condition()  # guards what follows
+        self._newest: Params | None = None
+        self._confirmed: Params | None = None
+        self._looks: list[Look] = []
+        self._stopping = False
+        self._final_look = False
+
+    def __repr__(self) -> str:
+        return "evaluator"
+
+    def run(self) -> None:
+        """Looks until told to stop."""
+        while (params := self._wait_for_due()) is not None:
+            self.evaluate(params)
+        if self._final_look and self._newest is not None and not self._seen(self._newest.version):
+            self._stopping = False
+            self.evaluate(self._newest)
+
+    def evaluate(self, params: Params) -> None:
+        """One look; for a candidate the confirmation too, once in a run."""
+        look = self._look(params, confirmation=False)
+        if look is None or self._solved_return is None or self._confirmed is not None:
+            return
+        if look.mean >= self._solved_return:
+            self._look(params, confirmation=True)
+
+    def set_params(self, params: Params) -> None:
+        """Takes newer params. Raises ValueError when they do not fit the network."""
+        check_arrays(params.arrays, self._shapes)
+        own = params._replace(arrays={name: array.copy() for name, array in params.arrays.items()})
+        with self._changed:
+            if self._newest is None or own.version > self._newest.version:
+                self._newest = own
+                self._changed.notify_all()
+
+    def next_looks(self, seen: int) -> LooksReply:
+        """The looks from number `seen` on; waits up to a second for one."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._looks) > seen, timeout=_REPLY_SECONDS)
+            new = self._looks[seen:]
+            return LooksReply(looks=new, confirmed=self._confirmed if any(look.solved for look in new) else None)
+
+    def newest(self) -> Params | None:
+        """The newest params broadcast; None before the first."""
+        with self._changed:
+            return self._newest
+
+    def stop(self, final_look: bool) -> None:
+        """Ends `run`, in the middle of a look if need be; with `final_look` after one at the newest params."""
+        with self._changed:
+            self._stopping = True
+            self._final_look = final_look
+            self._changed.notify_all()
+
+    def _wait_for_due(self) -> Params | None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._stopping or (self._newest is not None and self._newest.version >= self._next_due)
+            )
+            if self._stopping:
+                return None
+            assert self._newest is not None
+            self._next_due = (self._newest.version // self._interval + 1) * self._interval
+            return self._newest
+
+    def _look(self, params: Params, confirmation: bool) -> Look | None:
+        """None if stopped before its end."""
+        if self._environments is None:
+            self._environments = self._make_environments(EPISODES_PER_LOOK)
+        seed = int(self._rng.integers(2**63))
+        returns = greedy_returns(QFunction(params.arrays), self._environments, seed, lambda: self._stopping)
+        if returns is None:
+            return None
+        return self._record(params, confirmation, seed, returns)
+
+    def _record(self, params: Params, confirmation: bool, seed: int, returns: NDArray[np.float64]) -> Look:
+        summary = summarize(returns)
+        threshold = self._solved_return
+        look = Look(
+            version=params.version,
+            env_steps=params.env_steps,
+            confirmation=confirmation,
+            seed=seed,
+            returns=returns,
+            mean=summary.mean,
+            std=summary.std,
+            interval_low=summary.interval_low,
+            interval_high=summary.interval_high,
+            solved=confirmation and threshold is not None and summary.interval_low >= threshold,
+        )
+        with self._changed:
+            if look.solved:
+                self._confirmed = params
+            self._looks.append(look)
+            self._changed.notify_all()
+        return look
+
+    def _seen(self, version: int) -> bool:
+        return any(look.version == version for look in self._looks)

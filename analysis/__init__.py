@@ -1,0 +1,1 @@
+"""What reads run folders: plot, evaluate, compare, status."""

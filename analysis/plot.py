@@ -1,0 +1,174 @@
+"""Learning curves: one run in full, or median and range of several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.saved_run import read_config, read_table
+from common.run_files import CURVE, EPISODES, METRICS
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402  after the backend is chosen
+from matplotlib.axes import Axes  # noqa: E402
+
+Axis = Literal["episodes", "env-steps"]
+Float64 = NDArray[np.float64]
+
+WINDOW_EPISODES = 100
+AXIS_LABELS: dict[Axis, str] = {"episodes": "episode", "env-steps": "environment steps (all actors)"}
+_GRID_POINTS = 300
+
+
+class Curve(NamedTuple):
+    """What a learning curve shows of one run."""
+
+    name: str
+    env: str
+    solved_return: float | None
+    episode_x: Float64
+    episode_return: Float64
+    look_x: Float64
+    look_mean: Float64
+    look_std: Float64
+    solved_x: float | None
+
+
+def plot_runs(runs: list[Path], x: Axis, output: Path | None) -> None:
+    """`launch.py plot`: writes a PNG and says where. Raises BadInput on a missing or damaged run."""
+    if len(runs) == 1:
+        path = output or runs[0] / CURVE
+        draw_learning_curve(runs[0], path, x)
+    else:
+        path = output or Path("plot.png")
+        draw_median_and_range([read_curve(run, x) for run in runs], path, x)
+    print(path)
+
+
+def read_curve(run: Path, x: Axis) -> Curve:
+    """Raises BadInput on a missing or damaged run."""
+    config = read_config(run, "plot")
+    episodes = read_table(run, EPISODES, "plot")
+    metrics = read_table(run, METRICS, "plot")
+    return _curve(run, config, episodes, metrics, x)
+
+
+def _curve(run: Path, config: dict[str, Any], episodes: Any, metrics: Any, x: Axis) -> Curve:
+    env_steps = _column(episodes, "env_steps")
+    kinds = np.array(metrics["kind"].to_pylist(), dtype=object)
+    looks = kinds == "look"
+    look_steps = _column(metrics, "env_steps")[looks]
+    solved_steps = _column(metrics, "env_steps")[
+        np.array([bool(flag) for flag in metrics["solved"].to_pylist()], dtype=np.bool_)
+    ]
+
+    def place(steps: Float64) -> Float64:
+        """Environment steps -> position on the axis."""
+        return steps if x == "env-steps" else np.searchsorted(env_steps, steps, side="right").astype(np.float64)
+
+    return Curve(
+        name=run.name,
+        env=str(config["settings"]["env"]),
+        solved_return=config["environment"]["solved_return"],
+        episode_x=env_steps if x == "env-steps" else np.arange(1, len(env_steps) + 1, dtype=np.float64),
+        episode_return=_column(episodes, "episode_return"),
+        look_x=place(look_steps),
+        look_mean=_column(metrics, "evaluation_return")[looks],
+        look_std=_column(metrics, "evaluation_std")[looks],
+        solved_x=float(place(solved_steps[:1])[0]) if solved_steps.size else None,
+    )
+
+
+def draw_learning_curve(run: Path, path: Path, x: Axis = "episodes") -> None:
+    """Episodes' returns, their running mean, looks with their spread, and the solved line."""
+    curve = read_curve(run, x)
+    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    axes.scatter(curve.episode_x, curve.episode_return, s=4, color="0.75", linewidths=0, label="training episode")
+    if curve.episode_return.size >= 2:
+        axes.plot(
+            curve.episode_x,
+            running_mean(curve.episode_return, WINDOW_EPISODES),
+            color="tab:blue",
+            label=f"training, mean of the last {WINDOW_EPISODES} episodes",
+        )
+    if curve.look_x.size:
+        axes.errorbar(
+            curve.look_x,
+            curve.look_mean,
+            yerr=curve.look_std,
+            color="tab:orange",
+            marker="o",
+            markersize=3,
+            linewidth=1.2,
+            elinewidth=0.5,
+            label="evaluation (greedy), mean and std of 100 episodes",
+        )
+    _mark_solved(axes, curve)
+    axes.set_title(f"{curve.env}: {curve.name}")
+    _finish(axes, x)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_median_and_range(curves: list[Curve], path: Path, x: Axis) -> None:
+    """Median and range over runs of the running mean of the training returns, as far as all runs reach."""
+    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    draw_group(axes, curves, f"{len(curves)} runs", "tab:blue")
+    for env in sorted({curve.env for curve in curves}):
+        goal = next((curve.solved_return for curve in curves if curve.env == env), None)
+        if goal is not None:
+            axes.axhline(goal, color="tab:green", linestyle="--", linewidth=1, label=f"{env} solved at {goal:g}")
+    axes.set_title(f"{', '.join(sorted({curve.env for curve in curves}))}: median and range of {len(curves)} runs")
+    _finish(axes, x)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_group(axes: Axes, curves: list[Curve], label: str, color: str) -> None:
+    """One line with its band: median and range over the runs of a group; runs without episodes are left out."""
+    curves = [curve for curve in curves if curve.episode_return.size]
+    if not curves:
+        return
+    end = min(curve.episode_x[-1] for curve in curves)
+    grid = np.linspace(0, end, _GRID_POINTS)
+    lines = np.stack(
+        [np.interp(grid, curve.episode_x, running_mean(curve.episode_return, WINDOW_EPISODES)) for curve in curves]
+    )
+    axes.plot(grid, np.median(lines, axis=0), color=color, label=f"{label}: median")
+    axes.fill_between(grid, lines.min(axis=0), lines.max(axis=0), color=color, alpha=0.2, linewidth=0)
+
+
+def running_mean(values: Float64, window: int) -> Float64:
+    """`[N]`: mean of the last `window` values, of fewer at the beginning."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(1, len(values) + 1)
+    first = np.maximum(0, index - window)
+    mean: Float64 = (total[index] - total[first]) / (index - first)
+    return mean
+
+
+def _mark_solved(axes: Axes, curve: Curve) -> None:
+    if curve.solved_return is not None:
+        axes.axhline(
+            curve.solved_return, color="tab:green", linestyle="--", linewidth=1,
+            label=f"solved at {curve.solved_return:g}",
+        )  # fmt: skip
+    if curve.solved_x is not None:
+        axes.axvline(curve.solved_x, color="tab:green", linewidth=1, label="params that solved it")
+
+
+def _finish(axes: Axes, x: Axis) -> None:
+    axes.set_xlabel(AXIS_LABELS[x])
+    axes.set_ylabel("return of an episode (sum of rewards)")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best", fontsize="small")
+
+
+def _column(table: Any, name: str) -> Float64:
+    values: Float64 = table[name].to_numpy(zero_copy_only=False).astype(np.float64)
+    return values

@@ -1,0 +1,272 @@
+"""Every setting, each in one place: its type, default, and help text with its unit. The command line is made from it.
+
+One frozen dataclass for each role inside one `Config`. `__post_init__` refuses what cannot work, naming the setting,
+its value and what would work. A role receives its own section, never the whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import tyro
+
+INLINE_LIMIT_BYTES = 100 * 1024
+"""Ray ships a smaller argument or reply inside the call; just above it is the most expensive size."""
+
+_DEFAULT_CHUNK_ROWS = 128
+_ROWS_IN_FLIGHT = 1400  # of all actors together; the contract allows 1,500 with what a last vector step adds
+
+
+class BadInput(Exception):
+    """A request that cannot work. Its text is one clear message: the setting, its value, what would work."""
+
+
+def _require(holds: bool, setting: str, value: Any, works: str) -> None:
+    if not holds:
+        raise BadInput(f"--{setting.replace('_', '-')} {value}: {works}")
+
+
+def _require_positive_int(section: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(section, name)
+        if value is not None:
+            _require(value >= 1, name, value, "must be a whole number of at least 1")
+
+
+@dataclass(frozen=True)
+class ActorConfig:
+    """Actors: how they play and what they ship."""
+
+    actors: int = 8
+    """Actor processes."""
+    envs_per_actor: int = 8
+    """Environments that each actor steps together."""
+    gamma: float = 0.99
+    """Discount for each environment step."""
+    n_step: int = 3
+    """Environment steps that one transition spans."""
+    epsilon_schedule: Literal["exponential", "ladder"] = "ladder"
+    """Exploration: Ape-X ladder (fixed per environment), or exponential decay."""
+    epsilon_start: float = 1.0
+    """Exponential: epsilon at environment step 0."""
+    epsilon_end: float = 0.05
+    """Exponential: epsilon in the end."""
+    epsilon_decay_env_steps: float = 3000.0
+    """Exponential: global environment steps for a decay by 1/e."""
+    epsilon_ladder_base: float = 0.7
+    """Ladder: epsilon_i = base ** (1 + alpha * i / (N - 1))."""
+    epsilon_ladder_alpha: float = 7.0
+    """Ladder: see above; N environments of all actors."""
+    chunk_rows: int | None = None
+    """Transitions in a chunk [128, fewer above 10 actors]."""
+    chunk_seconds: float = 0.5
+    """A chunk ships after this time even if it is short, seconds."""
+
+    def __post_init__(self) -> None:
+        _require_positive_int(self, "actors", "envs_per_actor", "n_step", "chunk_rows")
+        _require(0 <= self.gamma <= 1, "gamma", self.gamma, "must lie in [0, 1]")
+        for name in ("epsilon_start", "epsilon_end"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must lie in [0, 1]")
+        _require(
+            0 < self.epsilon_decay_env_steps < math.inf,
+            "epsilon_decay_env_steps",
+            self.epsilon_decay_env_steps,
+            "must be above 0",
+        )
+        _require(
+            0 < self.epsilon_ladder_base <= 1, "epsilon_ladder_base", self.epsilon_ladder_base, "must lie in (0, 1]"
+        )
+        _require(
+            0 <= self.epsilon_ladder_alpha < math.inf,
+            "epsilon_ladder_alpha",
+            self.epsilon_ladder_alpha,
+            "must be at least 0",
+        )
+        _require(0 < self.chunk_seconds < math.inf, "chunk_seconds", self.chunk_seconds, "must be above 0")
+        if self.chunk_rows is None:
+            object.__setattr__(self, "chunk_rows", max(1, min(_DEFAULT_CHUNK_ROWS, _ROWS_IN_FLIGHT // self.actors)))
+
+    @property
+    def rows_per_chunk(self) -> int:
+        """chunk_rows as resolved."""
+        assert self.chunk_rows is not None
+        return self.chunk_rows
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Q-network."""
+
+    hidden: tuple[int, ...] = (128, 128)
+    """Hidden layer sizes."""
+    dueling: bool = False
+    """Separate value and advantage heads."""
+    observation_scaling: Literal["raw", "bounds"] = "raw"
+    """bounds: map every dimension with finite bounds to [-1, 1]."""
+
+    def __post_init__(self) -> None:
+        shown = " ".join(str(size) for size in self.hidden)
+        _require(all(size >= 1 for size in self.hidden), "hidden", shown, "every layer size must be at least 1")
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """Learner: the update."""
+
+    double: bool = True
+    """Double DQN: the online network picks the next action."""
+    loss: Literal["huber", "squared"] = "huber"
+    """Loss of the TD error."""
+    learning_rate: float = 1e-3
+    """Adam's step size at learner step 0."""
+    learning_rate_final: float = 2e-5
+    """Adam's step size after the decay."""
+    learning_rate_decay_learner_steps: int = 25_000
+    """Length of the linear decay, learner steps."""
+    batch_size: int = 128
+    """Transitions in one learner step."""
+    target_sync_learner_steps: int = 100
+    """Target copy and params broadcast every so many learner steps."""
+    max_learner_steps: int | None = None
+    """The run ends at this learner step."""
+    learner_threads: int = 1
+    """Torch threads of the learner."""
+
+    def __post_init__(self) -> None:
+        _require_positive_int(
+            self, "batch_size", "target_sync_learner_steps", "max_learner_steps", "learner_threads",
+            "learning_rate_decay_learner_steps",
+        )  # fmt: skip
+        _require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "must be above 0")
+        _require(
+            1e-5 <= self.learning_rate_final <= self.learning_rate,
+            "learning_rate_final",
+            self.learning_rate_final,
+            f"must be at least 1e-05 and at most --learning-rate {self.learning_rate}",
+        )
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Replay server: the ring and the rate limiter."""
+
+    replay_capacity_transitions: int = 50_000
+    """Size of the ring."""
+    learning_starts_transitions: int = 1000
+    """Transitions inserted before the first learner step."""
+    samples_per_insert: float = 32.0
+    """Times that each transition is sampled on average."""
+    tolerance_samples: float | None = None
+    """Samples that learner or actors may be ahead [2 calls + 2 chunks]."""
+    max_env_steps: int | None = 500_000
+    """The run ends after so many environment steps."""
+
+    def __post_init__(self) -> None:
+        _require_positive_int(self, "replay_capacity_transitions", "max_env_steps")
+        _require(
+            self.learning_starts_transitions >= 1,
+            "learning_starts_transitions",
+            self.learning_starts_transitions,
+            "must be at least 1",
+        )
+        _require(
+            0 < self.samples_per_insert < math.inf, "samples_per_insert", self.samples_per_insert, "must be above 0"
+        )
+
+
+@dataclass(frozen=True)
+class EvaluatorConfig:
+    """Evaluator: looks and confirmations."""
+
+    evaluation_interval_learner_steps: int = 100
+    """At most one look every so many learner steps."""
+    solved_return: float | None = None
+    """Mean return that counts as solved [the environment's threshold]."""
+    stop_when_solved: bool = True
+    """End the run once solved."""
+
+    def __post_init__(self) -> None:
+        _require_positive_int(self, "evaluation_interval_learner_steps")
+        if self.solved_return is not None:
+            _require(math.isfinite(self.solved_return), "solved_return", self.solved_return, "must be a finite number")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Run: where, how long, from what."""
+
+    env: str = "CartPole-v1"
+    """Gymnasium id, or module:id; the module is imported in every process."""
+    seed: int = 0
+    """Root of every random stream."""
+    max_seconds: float | None = None
+    """The run ends after so many seconds."""
+    initial_params: str | None = None
+    """Run folder whose saved network to go on from."""
+    address: str | None = None
+    """Attach to a Ray cluster: auto or host:port [RAY_ADDRESS, else embedded]."""
+    dashboard: bool = True
+    """Start the Ray dashboard."""
+    run_dir: str | None = None
+    """Run folder, new or empty [runs/<time>-<env>-<seed>]."""
+    actor_restarts_per_minute: int = 3
+    """Killed actor processes replaced in any minute; one more ends the run."""
+
+    def __post_init__(self) -> None:
+        _require(self.seed >= 0, "seed", self.seed, "must be a whole number of at least 0")
+        _require(bool(self.env.strip()), "env", repr(self.env), "must be a Gymnasium id, such as CartPole-v1")
+        if self.max_seconds is not None:
+            _require(self.max_seconds > 0, "max_seconds", self.max_seconds, "must be above 0")
+        _require(
+            self.actor_restarts_per_minute >= 0,
+            "actor_restarts_per_minute",
+            self.actor_restarts_per_minute,
+            "must be at least 0",
+        )
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one run."""
+
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    actor: Annotated[ActorConfig, tyro.conf.arg(name="")] = field(default_factory=ActorConfig)
+    network: Annotated[NetworkConfig, tyro.conf.arg(name="")] = field(default_factory=NetworkConfig)
+    learner: Annotated[LearnerConfig, tyro.conf.arg(name="")] = field(default_factory=LearnerConfig)
+    replay: Annotated[ReplayConfig, tyro.conf.arg(name="")] = field(default_factory=ReplayConfig)
+    evaluator: Annotated[EvaluatorConfig, tyro.conf.arg(name="")] = field(default_factory=EvaluatorConfig)
+
+    def __post_init__(self) -> None:
+        _require(
+            self.learner.batch_size <= self.replay.replay_capacity_transitions,
+            "batch_size",
+            self.learner.batch_size,
+            f"is larger than --replay-capacity-transitions {self.replay.replay_capacity_transitions}; "
+            "make the batch smaller or the capacity larger",
+        )
+
+
+def minibatches_per_call(batch_size: int, observation_size: int) -> int:
+    """Minibatches that one sample reply carries: up to 10, as many as stay under Ray's inline limit, at least 1."""
+    row_bytes = 2 * 4 * observation_size + 8 + 4 + 4 + 8 + 4  # as in Batch
+    overhead_bytes = 4096
+    return max(1, min(10, (INLINE_LIMIT_BYTES - overhead_bytes) // (row_bytes * batch_size)))
+
+
+def resolve_tolerance(config: Config, observation_size: int) -> Config:
+    """Fills in `tolerance_samples` for an environment, or raises BadInput where both sides could wait for ever."""
+    rows_per_call = config.learner.batch_size * minibatches_per_call(config.learner.batch_size, observation_size)
+    tolerance = config.replay.tolerance_samples
+    if tolerance is None:
+        tolerance = 2 * rows_per_call + 2 * config.actor.rows_per_chunk * config.replay.samples_per_insert
+    _require(
+        2 * tolerance >= rows_per_call,
+        "tolerance_samples",
+        tolerance,
+        f"learner and actors could wait for each other for ever: twice the tolerance must be at least the "
+        f"{rows_per_call} samples of one call; use {math.ceil(rows_per_call / 2)} or more",
+    )
+    return dataclasses.replace(config, replay=dataclasses.replace(config.replay, tolerance_samples=float(tolerance)))

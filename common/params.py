@@ -1,0 +1,41 @@
+"""The canonical form of a Q-network, the same on the wire, in the actors and in `q_network.pth`.
+
+A plain ReLU network from the raw flattened observation to Q-values: arrays named like the state_dict of
+`torch.nn.Sequential(Linear, ReLU, Linear, ...)`: "0.weight" [out, in], "0.bias" [out], "2.weight" ... float32.
+Observation scaling is folded into the first layer and dueling into the last, because both are linear there.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def layer_shapes(observation_size: int, hidden: Sequence[int], action_count: int) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every array, in forward order."""
+    sizes = [observation_size, *hidden, action_count]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        shapes[f"{2 * layer}.weight"] = (fan_out, fan_in)
+        shapes[f"{2 * layer}.bias"] = (fan_out,)
+    return shapes
+
+
+def check_arrays(arrays: Mapping[str, NDArray[np.float32]], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises ValueError unless the names, their order and the shapes are the expected ones."""
+    got = {name: tuple(array.shape) for name, array in arrays.items()}
+    if list(got.items()) != list(expected.items()):
+        raise ValueError(f"params have the arrays {describe(got)}, but this run needs {describe(expected)}")
+
+
+def describe(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """`4-128-128-2` for the shapes of a plain network, else every name with its shape."""
+    weights = [shape for name, shape in shapes.items() if name.endswith("weight")]
+    plain = (
+        bool(weights)
+        and all(len(shape) == 2 for shape in weights)
+        and dict(shapes) == layer_shapes(weights[0][1], [shape[0] for shape in weights[:-1]], weights[-1][0])
+    )
+    if plain:
+        return "-".join(str(size) for size in [weights[0][1], *(shape[0] for shape in weights)])
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"

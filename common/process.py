@@ -1,0 +1,8 @@
+"""What a role does to its own process."""
+
+import os
+
+
+def be_nice(niceness: int) -> None:
+    """Raises this process's niceness to at least `niceness`; never lowers it, which only root may."""
+    os.nice(max(0, niceness - os.nice(0)))

@@ -1,0 +1,100 @@
+"""The messages that cross process boundaries.
+
+Flat NamedTuples of numpy arrays, struct of arrays, built by keyword: Ray ships numpy out of band and zero-copy.
+What arrives is a read-only view that pins the whole message, so receivers copy out of it and never keep it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Transition(NamedTuple):
+    """Rows of experience: `[N, ...]` in a chunk, `[B, ...]` in a batch.
+
+    discount is gamma**k over the k steps that the row spans, 0 only if the episode terminated. There is no `done`.
+    """
+
+    observation: NDArray[np.float32]  # [N, D]
+    action: NDArray[np.int64]  # [N], from 0
+    reward: NDArray[np.float32]  # [N], discounted sum over the k steps
+    discount: NDArray[np.float32]  # [N]
+    next_observation: NDArray[np.float32]  # [N, D], the true one after k steps, never that of a reset
+
+
+class Episodes(NamedTuple):
+    """Finished training episodes, one row each."""
+
+    episode_return: NDArray[np.float64]  # [M], undiscounted
+    length_env_steps: NDArray[np.int64]  # [M]
+    epsilon: NDArray[np.float32]  # [M], at the episode's last step
+    params_version: NDArray[np.int64]  # [M], at the episode's last step
+
+
+class Chunk(NamedTuple):
+    """What an actor ships in one call. (actor_id, incarnation, seq) makes it unique."""
+
+    actor_id: int
+    incarnation: int  # 0, then one more for each process that replaced the actor
+    seq: int  # 0, 1, 2 ... within the incarnation
+    params_version: int  # the oldest acted with in it, learner steps
+    env_steps: int  # real environment steps since the last chunk
+    transition: Transition
+    episodes: Episodes
+
+
+class AddReply(NamedTuple):
+    """The ack of a chunk."""
+
+    env_steps: int  # of all actors, the authority's count
+    held: str  # why the ack should be waited for still; "" when the actor may go on
+    stop: bool  # the run is ending
+
+
+class Batch(NamedTuple):
+    """Sampled rows, `[K * B]`: K minibatches one after the other."""
+
+    ids: NDArray[np.int64]  # [K * B], never reused
+    importance_weight: NDArray[np.float32]  # [K * B], all ones under uniform sampling
+    transition: Transition
+
+
+class SampleRequest(NamedTuple):
+    """Asks for rows, and takes the |TD error| of earlier rows along."""
+
+    rows: int
+    ids: NDArray[np.int64]  # [P], of the rows that were trained on
+    priority: NDArray[np.float32]  # [P], their |TD error|
+
+
+class SampleReply(NamedTuple):
+    """The answer to a SampleRequest; `batch` is None while the learner must wait, for the reason given."""
+
+    batch: Batch | None
+    waiting_for: str
+    env_steps: int  # of all actors when the reply was made
+    stop: bool
+
+
+class Params(NamedTuple):
+    """A published Q-network in the canonical form (common/params.py). A published array is never written again."""
+
+    version: int  # learner steps
+    env_steps: int  # the replay server's count when the learner published
+    arrays: dict[str, NDArray[np.float32]]
+
+
+class Look(NamedTuple):
+    """One greedy evaluation of one params version: a look, or the confirmation of a candidate."""
+
+    version: int  # learner steps
+    env_steps: int  # of the params evaluated
+    confirmation: bool
+    seed: int  # the look's own draw from the evaluator's stream
+    returns: NDArray[np.float64]  # [episodes]
+    mean: float
+    std: float
+    interval_low: float  # 95 % interval of the mean
+    interval_high: float
+    solved: bool  # only a confirmation can be

@@ -1,0 +1,100 @@
+"""The command line, made by tyro from the config tree. `--name value`, before or after a subcommand's name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional, subcommand
+
+from common.config import BadInput, Config, EvaluatorConfig, ReplayConfig
+
+COMPARE_ENV_STEPS = 100_000
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train until solved or until a limit; the default."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Draw the learning curve of a run, or median and range of several."""
+
+    runs: Positional[tuple[str, ...]]
+    """Run folders."""
+    x: Literal["episodes", "env-steps"] = "episodes"
+    """Horizontal axis."""
+    output: str | None = None
+    """PNG file [learning_curve.png in the run, or plot.png here for several]."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Play greedy episodes of a saved network; --seed draws their start states."""
+
+    run: Positional[str]
+    """Run folder."""
+    episodes: int = 100
+    """Episodes to play."""
+    video: str | None = None
+    """Folder for a video of the first episode."""
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train several networks on the same number of environment steps and draw them on one chart."""
+
+    networks: tuple[str, ...] = ("64", "256", "64x64", "256x256")
+    """Hidden layers of each, such as 64x64."""
+    seeds: int = 3
+    """Runs of each network: seeds --seed, --seed + 1, ..."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Show running or finished runs."""
+
+    runs: Positional[tuple[str, ...]]
+    """Run folders."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """Distributed DQN on Ray: actors play, a replay server keeps the transitions, a learner learns."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
+    command: (
+        Annotated[Train, subcommand("train")]
+        | Annotated[Plot, subcommand("plot")]
+        | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Compare, subcommand("compare")]
+        | Annotated[Status, subcommand("status")]
+    ) = field(default_factory=Train)
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """The command asked for. Exits with 2 and a message on unknown or malformed options. Raises BadInput."""
+    command = _parse(arguments, Config())
+    if isinstance(command.command, Compare):  # same options, other defaults
+        replay = ReplayConfig(max_env_steps=COMPARE_ENV_STEPS)
+        defaults = dataclasses.replace(Config(), replay=replay, evaluator=EvaluatorConfig(stop_when_solved=False))
+        command = _parse(arguments, defaults)
+    if isinstance(command.command, Plot | Status) and not command.command.runs:
+        raise BadInput("no run folder given; name one or more, such as runs/20260101-120000-CartPole-v1-0")
+    if isinstance(command.command, Evaluate) and command.command.episodes < 1:
+        raise BadInput(f"--episodes {command.command.episodes}: must be a whole number of at least 1")
+    return command
+
+
+def _parse(arguments: Sequence[str], defaults: Config) -> Command:
+    return tyro.cli(
+        Command,
+        prog="launch.py",
+        args=list(arguments),
+        default=Command(config=defaults),
+        config=(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+    )

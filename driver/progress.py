@@ -1,0 +1,115 @@
+"""The state of a run once a second: what the display shows, the metrics file keeps and Ray's metrics export."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from actors.policy import mean_epsilon
+from common.config import Config
+from common.types import Look
+from learner.learner_stats import LearnerStats
+from replay_server.server import ReplayStats
+
+
+class Progress(NamedTuple):
+    """One moment of a run. None: nothing to measure yet."""
+
+    seconds: float  # since the process started
+    env_steps: int
+    transitions: int
+    learner_steps: int
+    episodes: int
+    env_steps_per_second: float
+    learner_steps_per_second: float
+    samples_per_insert: float | None
+    recent_return: float | None  # mean of the last 100 episodes
+    evaluation_return: float | None  # mean of the last look
+    epsilon: float  # mean over all environments
+    loss: float | None
+    mean_q: float | None
+    mean_abs_td_error: float | None
+    learning_rate: float
+    target_syncs: int
+    learner_waiting_fraction: float | None  # of its time since the last moment, for sampled rows
+    policy_lag_mean: float | None  # learner steps, over all chunks
+    policy_lag_recent: float | None  # of the last 100 chunks
+    policy_lag_max: int
+    replay_size: int
+    replay_fill: float  # share of the capacity
+    chunks: int
+    duplicate_chunks: int
+    actors_alive: int
+    actor_restarts: int
+    waiting_for: str
+
+
+class Counts(NamedTuple):
+    """What the driver itself counts."""
+
+    seconds: float
+    episodes: int
+    recent_return: float | None
+    actors_alive: int
+    actor_restarts: int
+    waiting_for: str
+
+
+def samples_per_insert(config: Config, learner_steps: int, transitions: int) -> float | None:
+    """Samples trained on / (transitions inserted - learning starts); None before learning can start."""
+    inserted = transitions - config.replay.learning_starts_transitions
+    return learner_steps * config.learner.batch_size / inserted if inserted > 0 else None
+
+
+def observe(
+    config: Config,
+    counts: Counts,
+    replay: ReplayStats,
+    learner: LearnerStats | None,
+    look: Look | None,
+    previous: Progress | None,
+    waited_before: float,
+) -> Progress:
+    """Puts the roles' own statistics together. `waited_before`: the learner's seconds_waiting at `previous`."""
+    learner_steps = learner.learner_steps if learner else 0
+    elapsed = counts.seconds - previous.seconds if previous else 0.0
+
+    def rate(now: int, before: int) -> float:
+        return (now - before) / elapsed if elapsed > 0 else 0.0
+
+    return Progress(
+        seconds=counts.seconds,
+        env_steps=replay.env_steps,
+        transitions=replay.transitions,
+        learner_steps=learner_steps,
+        episodes=counts.episodes,
+        env_steps_per_second=rate(replay.env_steps, previous.env_steps if previous else 0),
+        learner_steps_per_second=rate(learner_steps, previous.learner_steps if previous else 0),
+        samples_per_insert=samples_per_insert(config, learner_steps, replay.transitions),
+        recent_return=counts.recent_return,
+        evaluation_return=look.mean if look else None,
+        epsilon=mean_epsilon(config.actor, replay.env_steps),
+        loss=finite(learner.loss) if learner else None,
+        mean_q=finite(learner.mean_q) if learner else None,
+        mean_abs_td_error=finite(learner.mean_abs_td_error) if learner else None,
+        learning_rate=learner.learning_rate if learner else config.learner.learning_rate,
+        target_syncs=learner.target_syncs if learner else 0,
+        learner_waiting_fraction=(
+            min(1.0, (learner.seconds_waiting - waited_before) / elapsed) if learner and elapsed > 0 else None
+        ),
+        policy_lag_mean=finite(replay.policy_lag_mean),
+        policy_lag_recent=finite(replay.policy_lag_recent),
+        policy_lag_max=replay.policy_lag_max,
+        replay_size=replay.replay_size,
+        replay_fill=replay.replay_size / config.replay.replay_capacity_transitions,
+        chunks=replay.chunks,
+        duplicate_chunks=replay.duplicate_chunks,
+        actors_alive=counts.actors_alive,
+        actor_restarts=counts.actor_restarts,
+        waiting_for=counts.waiting_for,
+    )
+
+
+def finite(value: float) -> float | None:
+    """NaN and infinity become None: files and displays say "nothing yet"."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,26 @@
+"""Environment variables that Ray reads when it is imported or started. Never imports ray."""
+
+from __future__ import annotations
+
+import os
+
+_ALWAYS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # its new default, which silences a warning
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` every worker would resolve its dependencies again
+}
+_EMBEDDED = {
+    # All of Ray's listeners on 127.0.0.1; on a cluster node this would break the cluster.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Workers start at nice 15 and lose against any load; the roles nice themselves where they should.
+    "RAY_worker_niceness": "0",
+    # The raylet sleeps a second when its own store's socket is not there at once.
+    "RAY_raylet_client_connect_timeout_milliseconds": "20",
+    "RAY_raylet_client_num_connect_attempts": "500",
+}
+
+
+def prepare(embedded: bool) -> None:
+    """Sets what the user has not set. Call before the first `import ray`."""
+    for name, value in {**_ALWAYS, **(_EMBEDDED if embedded else {})}.items():
+        os.environ.setdefault(name, value)

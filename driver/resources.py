@@ -1,0 +1,92 @@
+"""Does it fit? Asked before anything is created or allocated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from common.config import BadInput, Config
+from common.environment import EnvironmentSpec
+from replay_server.buffer import row_bytes
+
+MB = 1024**2
+OBJECT_STORE_BYTES = 256 * MB
+_RAY_BYTES = 700 * MB + OBJECT_STORE_BYTES  # GCS, raylet, agents, dashboard, object store
+_LEARNER_BYTES = 600 * MB  # mostly torch
+_ROLE_BYTES = 130 * MB  # a process with Ray, numpy and gymnasium
+_EPISODE_ENVIRONMENTS = 100  # the evaluator's
+
+
+class Roles(NamedTuple):
+    """CPUs asked of Ray."""
+
+    actors: int
+
+    @property
+    def cpus(self) -> int:
+        """One for each actor, the replay server, the learner and the evaluator."""
+        return self.actors + 3
+
+
+def available_memory() -> int:
+    """Bytes that this process's machine or container can still give."""
+    available = int(psutil.virtual_memory().available)
+    limit, used = _read_int("/sys/fs/cgroup/memory.max"), _read_int("/sys/fs/cgroup/memory.current")
+    if limit is not None and used is not None:
+        available = min(available, max(0, limit - used))
+    return available
+
+
+def check_memory(config: Config, environment: EnvironmentSpec, available: int) -> None:
+    """Raises BadInput unless ring and actors fit into `available` bytes, naming what would fit."""
+    row = row_bytes(environment.observation_size)
+    capacity, actors = config.replay.replay_capacity_transitions, config.actor.actors
+    environment_bytes = 2048 + 64 * environment.observation_size * (config.actor.n_step + 1)
+    actor_bytes = _ROLE_BYTES + config.actor.envs_per_actor * environment_bytes
+    fixed = _RAY_BYTES + _LEARNER_BYTES + 2 * _ROLE_BYTES + _EPISODE_ENVIRONMENTS * environment_bytes
+    if fixed + capacity * row + actors * actor_bytes <= available:
+        return
+    have = f"{available / MB:,.0f} MB are available"
+    if fixed + _ROLE_BYTES + 1000 * row > available:
+        raise BadInput(f"--actors {actors}: not even one actor fits, {have} and Ray with the learner needs {fixed / MB:,.0f}")
+    for_ring = available - fixed - actors * actor_bytes
+    for_actors = available - fixed - capacity * row
+    one_actor = _ROLE_BYTES + environment_bytes
+    if capacity * row > available - fixed - one_actor:
+        fits = max(for_ring, available - fixed - one_actor) // row
+        raise BadInput(
+            f"--replay-capacity-transitions {capacity}: needs {capacity * row / MB:,.0f} MB and {have}; "
+            f"at most {fits:,} transitions would fit"
+        )
+    if for_actors // one_actor >= actors:
+        most = max(1, (for_actors // actors - _ROLE_BYTES) // environment_bytes)
+        raise BadInput(
+            f"--envs-per-actor {config.actor.envs_per_actor}: {actors} actors with so many need "
+            f"{actors * actor_bytes / MB:,.0f} MB and {have}; at most {most:,} would fit"
+        )
+    raise BadInput(
+        f"--actors {actors}: they need {actors * actor_bytes / MB:,.0f} MB and {have}; "
+        f"at most {max(1, for_actors // actor_bytes):,} would fit"
+    )
+
+
+def check_cpus(config: Config, cluster_cpus: float) -> None:
+    """Raises BadInput unless an attached cluster has a CPU for every role."""
+    roles = Roles(config.actor.actors)
+    if roles.cpus <= cluster_cpus:
+        return
+    fits = int(cluster_cpus) - (roles.cpus - roles.actors)
+    what = f"at most {fits} actors would fit" if fits >= 1 else "it needs at least 4"
+    raise BadInput(
+        f"--actors {config.actor.actors}: actors, replay server, learner and evaluator need {roles.cpus} CPUs and the "
+        f"cluster has {cluster_cpus:g}; {what}"
+    )
+
+
+def _read_int(path: str) -> int | None:
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):  # no such limit, or "max"
+        return None

@@ -1,0 +1,95 @@
+"""One Ray session: embedded in this process's life, or a running cluster that is attached to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+
+from common.config import BadInput
+from driver.resources import OBJECT_STORE_BYTES
+
+_EXCLUDED_FROM_CLUSTER = [".git", ".venv", "venv", "runs", "results", "docs", "*.parquet", "__pycache__", ".mypy_cache"]
+_PROCESSES_END_SECONDS = 5.0
+
+
+class RaySession:
+    """Started by `start_embedded` or `attach`; ended by `close`."""
+
+    def __init__(self, description: str, dashboard_url: str | None, embedded: bool) -> None:
+        self.description = description
+        self.dashboard_url = dashboard_url
+        self.embedded = embedded
+
+    def close(self) -> None:
+        """Leaves Ray; an embedded one ends with all its processes."""
+        children = psutil.Process().children(recursive=True) if self.embedded else []
+        ray.shutdown()
+        if self.embedded:
+            _, alive = psutil.wait_procs(children, timeout=_PROCESSES_END_SECONDS)
+            for process in alive:
+                process.kill()
+
+
+def start_embedded(cpus: int, dashboard: bool) -> RaySession:
+    """A Ray of our own, on loopback only, never one that happens to run here."""
+    context = ray.init(
+        address="local",
+        num_cpus=max(cpus, os.cpu_count() or 1),
+        include_dashboard=dashboard,
+        object_store_memory=OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    _narrow_token_file()
+    return RaySession(f"embedded Ray {ray.__version__}", _url(context), embedded=True)
+
+
+def attach(address: str) -> RaySession:
+    """A running cluster. Raises BadInput where it cannot be reached."""
+    if address.startswith("ray://"):
+        raise BadInput(f"--address {address}: Ray Client is too slow for this; use ray job submit on the cluster")
+    try:
+        context = ray.init(
+            address=address,
+            runtime_env=_runtime_env(),
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadInput(
+            f"--address {address}: no Ray cluster answers there ({reason}); use auto or host:port of a running head, "
+            "or leave it out"
+        ) from None
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    where = f"Ray {ray.__version__} cluster at {address}, {len(nodes)} nodes, {cluster_cpus():g} CPUs"
+    return RaySession(where, _url(context), embedded=False)
+
+
+def cluster_cpus() -> float:
+    """Logical CPUs of all nodes."""
+    return float(ray.cluster_resources().get("CPU", 0))
+
+
+def _url(context: Any) -> str | None:
+    url = context.dashboard_url
+    return f"http://{url}" if url else None
+
+
+def _runtime_env() -> dict[str, Any] | None:
+    """Brings the working tree to every node, unless a submitted job did already."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return None
+    root = Path(__file__).resolve().parent.parent
+    return {"working_dir": str(root), "excludes": _EXCLUDED_FROM_CLUSTER}
+
+
+def _narrow_token_file() -> None:
+    """Ray writes its token readable by everybody under the usual umask."""
+    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    if token.is_file() and token.stat().st_uid == os.getuid():
+        token.chmod(0o600)

@@ -1,0 +1,85 @@
+"""The end of a run: summary.json, and what the terminal says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from common.config import Config
+from common.environment import EnvironmentSpec
+from common.run_files import CURVE, Q_NETWORK
+from driver.progress import samples_per_insert
+from driver.supervisor import Outcome
+
+
+def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dict[str, Any]:
+    """The content of summary.json; null where there is nothing to tell."""
+    progress, solved, last = outcome.progress, outcome.solved, outcome.last_look
+    saved_version = outcome.newest.version if outcome.newest else None
+    look_of_saved = solved.candidate if solved else (last if last and last.version == saved_version else None)
+    learner_steps = progress.learner_steps if progress else 0
+    transitions = progress.transitions if progress else 0
+    failure = outcome.failure
+    return {
+        "solved": solved is not None,
+        "seconds_to_solve": solved.seconds if solved else None,
+        "solved_env_steps": solved.confirmation.env_steps if solved else None,
+        "solved_learner_steps": solved.confirmation.version if solved else None,
+        "seconds_total": seconds_total,
+        "env_steps": progress.env_steps if progress else 0,
+        "transitions": transitions,
+        "learner_steps": learner_steps,
+        "target_syncs": progress.target_syncs if progress else 0,
+        "episodes": progress.episodes if progress else 0,
+        "evaluation_return": look_of_saved.mean if look_of_saved else None,
+        "confirmation_return": solved.confirmation.mean if solved else None,
+        "confirmation_interval": (
+            [solved.confirmation.interval_low, solved.confirmation.interval_high] if solved else None
+        ),
+        "last_evaluation_return": last.mean if last else None,
+        "samples_per_insert": samples_per_insert(config, learner_steps, transitions),
+        "policy_lag_mean": progress.policy_lag_mean if progress else None,
+        "policy_lag_max": progress.policy_lag_max if progress else None,
+        "duplicate_chunks": progress.duplicate_chunks if progress else 0,
+        "actor_restarts": progress.actor_restarts if progress else 0,
+        "seed": config.run.seed,
+        "actors": config.actor.actors,
+        "stopped_by": outcome.stopped_by,
+        "error": f"{failure.role}: {failure.text}" if failure else None,
+    }
+
+
+def closing_lines(summary: dict[str, Any], folder: Path, environment: EnvironmentSpec, goal: float | None) -> list[str]:
+    """At most 15 lines: solved or not, in which time, where the files are, what to type next."""
+    lines = [_verdict(summary, environment.id, goal)]
+    lines.append(
+        f"{summary['env_steps']:,} environment steps, {summary['learner_steps']:,} learner steps and "
+        f"{summary['episodes']:,} episodes in {summary['seconds_total']:.1f} s"
+    )
+    if summary["samples_per_insert"] is not None:
+        lag = summary["policy_lag_mean"]
+        shown_lag = "" if lag is None else f", policy lag {lag:.0f} learner steps (at most {summary['policy_lag_max']})"
+        lines.append(f"samples per insert {summary['samples_per_insert']:.1f}{shown_lag}")
+    lines.append(f"files: {folder}")
+    if (folder / Q_NETWORK).exists():
+        lines.append("next:")
+        lines.append(f"  python launch.py evaluate {folder} --video {folder / 'video'}")
+        lines.append(f"  python launch.py plot {folder} --x env-steps")
+        lines.append(f"  python launch.py --initial-params {folder}")
+    if (folder / CURVE).exists():
+        lines.append(f"picture: {folder / CURVE}")
+    return lines
+
+
+def _verdict(summary: dict[str, Any], env: str, goal: float | None) -> str:
+    if summary["solved"]:
+        low, high = summary["confirmation_interval"]
+        return (
+            f"solved {env} in {summary['seconds_to_solve']:.1f} s, after {summary['solved_learner_steps']:,} learner "
+            f"steps: mean return {summary['confirmation_return']:.1f} [{low:.1f}, {high:.1f}] over 100 episodes"
+        )
+    last = summary["last_evaluation_return"]
+    seen = "no evaluation was finished" if last is None else f"the last evaluation had a mean return of {last:.1f}"
+    if goal is None:
+        return f"{env} has no return that counts as solved ({summary['stopped_by']}); {seen}"
+    return f"not solved, {env} counts as solved at {goal:g} ({summary['stopped_by']}); {seen}"

@@ -1,0 +1,173 @@
+"""One training run: plan it, give it a Ray session and a folder, supervise it, leave the files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.saved_run import read_network
+from common import run_files
+from common.config import BadInput, Config, minibatches_per_call, resolve_tolerance
+from common.environment import EnvironmentSpec, probe
+from common.params import check_arrays, layer_shapes
+from driver import resources, run_folder, session
+from driver.clock import process_age_seconds
+from driver.display import Display
+from driver.ray_metrics import RayMetrics
+from driver.run_folder import RunFolder
+from driver.session import RaySession
+from driver.signals import EXIT_CODES, StopSignals
+from driver.summary import closing_lines, summarize_run
+from driver.supervisor import Outcome, Supervisor
+from driver.topology import Topology
+
+
+class Plan(NamedTuple):
+    """A run that can work: settings as resolved, and what was found out for them."""
+
+    config: Config
+    environment: EnvironmentSpec
+    rows_per_call: int  # of the learner's sample calls
+    solved_return: float | None
+    initial_params: dict[str, NDArray[np.float32]] | None
+
+
+BuildTopology = Callable[[Plan, str], Topology]
+
+
+def make_plan(config: Config, embedded: bool) -> Plan:
+    """Checks everything that can be checked before anything starts. Raises BadInput."""
+    environment = probe(config.run.env)
+    config = resolve_tolerance(config, environment.observation_size)
+    if embedded:
+        resources.check_memory(config, environment, resources.available_memory())
+    solved_return = config.evaluator.solved_return
+    return Plan(
+        config=config,
+        environment=environment,
+        rows_per_call=config.learner.batch_size
+        * minibatches_per_call(config.learner.batch_size, environment.observation_size),
+        solved_return=environment.reward_threshold if solved_return is None else solved_return,
+        initial_params=_read_initial_params(config, environment),
+    )
+
+
+def start_session(config: Config, display: Display) -> RaySession:
+    """Embedded, or attached where an address is given. Says where, and how to see more. Raises BadInput."""
+    address = config.run.address or os.environ.get("RAY_ADDRESS")
+    if address is None:
+        ray_session = session.start_embedded(resources.Roles(config.actor.actors).cpus, config.run.dashboard)
+    else:
+        if config.run.address is None:
+            display.say(f"RAY_ADDRESS is set, so this run attaches to {address}")
+        ray_session = session.attach(address)
+        try:
+            resources.check_cpus(config, session.cluster_cpus())
+        except BadInput:
+            ray_session.close()
+            raise
+    display.say(ray_session.description)
+    if ray_session.dashboard_url:
+        display.say(f"dashboard: {ray_session.dashboard_url} (if it asks for a token: ray get-auth-token)")
+    return ray_session
+
+
+def train(config: Config, build_topology: BuildTopology) -> int:
+    """The whole of `launch.py train`. Returns the exit code. Raises BadInput before anything has started."""
+    plan = make_plan(config, embedded=_is_embedded(config))
+    run = config.run
+    path = Path(run.run_dir) if run.run_dir else run_folder.default_run_dir(run.env, run.seed)
+    created = not path.exists()
+    run_folder.create_run_dir(path)
+    display = Display(plan.config, plan.solved_return)
+    try:
+        ray_session = start_session(plan.config, display)
+    except BadInput:
+        if created:
+            path.rmdir()
+        raise
+    signals = StopSignals()
+    signals.install()
+    try:
+        summary = run_once(plan, path, display, signals, build_topology, process_age_seconds)
+    finally:
+        ray_session.close()
+    return exit_code(summary, signals)
+
+
+def run_once(
+    plan: Plan,
+    path: Path,
+    display: Display,
+    signals: StopSignals,
+    build_topology: BuildTopology,
+    seconds: Callable[[], float],
+) -> dict[str, Any]:
+    """One run inside a Ray session, into an empty folder. Returns its summary, errors included."""
+    folder = RunFolder(path)
+    folder.write_config(plan.config, plan.environment, plan.solved_return)
+    display.say(f"run folder: {path}")
+    with display:
+        display.starting("creating the Ray actors")
+        topology = build_topology(plan, path.name)
+        supervisor = Supervisor(plan.config, topology, folder, display, RayMetrics(path.name), signals, seconds)
+        outcome = supervisor.run()
+    return _write_end(plan, folder, display, outcome, seconds)
+
+
+def exit_code(summary: dict[str, Any], signals: StopSignals) -> int:
+    """0 solved or a limit reached, 1 error, 130 and 143 for the signals."""
+    if summary["error"]:
+        return 1
+    if signals.received is not None and summary["stopped_by"] in ("interrupted", "terminated"):
+        return EXIT_CODES[signals.received]
+    return 0
+
+
+def _write_end(
+    plan: Plan, folder: RunFolder, display: Display, outcome: Outcome, seconds: Callable[[], float]
+) -> dict[str, Any]:
+    """Writes what the run leaves, the most precious first, and says so."""
+    summary = summarize_run(plan.config, outcome, seconds())
+    if outcome.failure:
+        display.say(f"error in the {outcome.failure.role}: {outcome.failure.text}", style="red")
+    folder.flush()
+    folder.write_summary(summary)
+    newest = outcome.newest
+    saved = outcome.solved.params if outcome.solved else newest
+    if saved is not None:
+        folder.write_network(run_files.Q_NETWORK, saved.arrays)
+    if newest is not None:
+        folder.write_network(run_files.LAST_Q_NETWORK, newest.arrays)
+    _draw(folder.path)
+    for line in closing_lines(summary, folder.path, plan.environment, plan.solved_return):
+        display.say(line)
+    return summary
+
+
+def _draw(path: Path) -> None:
+    from analysis.plot import draw_learning_curve  # here, because matplotlib takes a while
+
+    draw_learning_curve(path, path / run_files.CURVE)
+
+
+def _is_embedded(config: Config) -> bool:
+    return config.run.address is None and "RAY_ADDRESS" not in os.environ
+
+
+def _read_initial_params(config: Config, environment: EnvironmentSpec) -> dict[str, NDArray[np.float32]] | None:
+    if config.run.initial_params is None:
+        return None
+    arrays = read_network(Path(config.run.initial_params), "--initial-params")
+    expected = layer_shapes(environment.observation_size, config.network.hidden, environment.action_count)
+    try:
+        check_arrays(arrays, expected)
+    except ValueError as error:
+        raise BadInput(f"--initial-params {config.run.initial_params}: {error}; set --hidden to match") from None
+    return arrays
+

@@ -1,0 +1,123 @@
+"""Distributed DQN on Ray: the command line, and the topology in data-flow order.
+
+    actors --chunks--> replay server --minibatches--> learner --params--> actors, evaluator
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.config import BadInput, Config
+from driver import ray_environment
+from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
+
+if TYPE_CHECKING:
+    from driver.topology import Topology
+    from driver.training import Plan
+
+
+def build_topology(plan: Plan, namespace: str) -> Topology:
+    """Creates the Ray actors of one run; nothing runs yet."""
+    import ray
+
+    from actors.actor import Actor
+    from actors.evaluator import Evaluator
+    from common.environment import VectorEnvironment
+    from common.params import layer_shapes
+    from common.seeding import seed_sequence
+    from driver.supervisor import LOOKS_GROUP
+    from driver.topology import Topology
+    from learner.client import CONTROL_GROUP
+    from learner.process import LearnerProcess
+    from replay_server.client import ReplayReader
+    from replay_server.server import ReplayServer
+
+    config, environment = plan.config, plan.environment
+    seed, hidden = config.run.seed, config.network.hidden
+
+    def place(role: type, name: str, *groups: str, **options: Any) -> Any:
+        remote = ray.remote(concurrency_groups=dict.fromkeys(groups, 1))(role) if groups else ray.remote(role)
+        return remote.options(name=name, namespace=namespace, num_cpus=1, **options)
+
+    replay = place(ReplayServer, "replay").remote(
+        config.replay, environment.observation_size, plan.rows_per_call, seed_sequence(seed, "replay")
+    )
+    learner = place(LearnerProcess, "learner", CONTROL_GROUP).remote(
+        config.learner,
+        config.network,
+        environment,
+        seed_sequence(seed, "learner"),
+        replay=ReplayReader(replay, plan.rows_per_call),
+        initial_params=plan.initial_params,
+    )
+    evaluator = place(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP).remote(
+        lambda episodes: VectorEnvironment(environment.id, episodes),
+        layer_shapes(environment.observation_size, hidden, environment.action_count),
+        seed_sequence(seed, "evaluator"),
+        config.evaluator.evaluation_interval_learner_steps,
+        plan.solved_return,
+    )
+    actors = [
+        place(Actor, f"actor-{actor_id}", CONTROL_GROUP, max_restarts=-1).remote(
+            actor_id, config.actor, environment, hidden, seed
+        )
+        for actor_id in range(config.actor.actors)
+    ]
+    return Topology(replay=replay, learner=learner, evaluator=evaluator, actors=actors)
+
+
+def main() -> int:
+    """Dispatches the subcommands. Returns the exit code."""
+    command = parse(sys.argv[1:])
+    sys.path.insert(0, os.getcwd())  # where modules named in --env may lie; the workers inherit it
+    try:
+        return _dispatch(command.config, command.command)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # before a run has installed its own handler
+        return 130
+
+
+def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Status) -> int:
+    # Imports wait until the command is known: Ray reads its environment variables when it is imported.
+    match command:
+        case Train():
+            return _with_ray(config, lambda: _train(config))
+        case Compare():
+            from analysis.compare import compare
+
+            return _with_ray(config, lambda: compare(config, command, build_topology))
+        case Plot():
+            from analysis.plot import plot_runs
+
+            plot_runs([Path(run) for run in command.runs], command.x, command.output and Path(command.output))
+        case Evaluate():
+            from analysis.evaluate import evaluate_run
+
+            evaluate_run(Path(command.run), command.episodes, config.run.seed, command.video and Path(command.video))
+        case Status():
+            from analysis.status import show_status
+
+            show_status([Path(run) for run in command.runs])
+    return 0
+
+
+def _with_ray(config: Config, use: Callable[[], int]) -> int:
+    address = config.run.address or os.environ.get("RAY_ADDRESS")
+    ray_environment.prepare(embedded=address is None)
+    return use()
+
+
+def _train(config: Config) -> int:
+    from driver.training import train
+
+    return train(config, build_topology)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

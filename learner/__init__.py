@@ -1,0 +1,1 @@
+"""The learner: Q-network, loss, update, params broadcast. The one role that imports torch."""

@@ -1,0 +1,196 @@
+"""Learner: turns sampled batches into newer params.
+
+In:   ReplayReader.sample()     several minibatches in one reply, prefetched; waits while the limiter says so
+Out:  priorities                |TD error| by item id, sent along with a later sample call
+      Broadcaster.publish()     Params, version 0 at the start and then at each target sync
+      newest(), stats()         to replaced actors and to the driver
+
+Run by the driver as a Ray actor: `run` occupies its thread, the rest comes in on another.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from common.config import LearnerConfig, NetworkConfig
+from common.environment import EnvironmentSpec
+from common.types import Batch, Params, SampleReply, Transition
+from learner.learner_stats import LearnerStats
+from learner.loss import td_error, weighted_loss
+from learner.network import QNetwork
+
+
+class Reader(Protocol):
+    """Hands out sampled rows and takes |TD errors|."""
+
+    def sample(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> SampleReply: ...
+
+
+class Broadcaster(Protocol):
+    """Brings params to everybody who acts with them."""
+
+    def publish(self, params: Params) -> None: ...
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss that is infinite or NaN: the params would be ruined by the next step."""
+
+
+class Learner:
+    """Online and target network, optimizer and counters."""
+
+    def __init__(
+        self,
+        config: LearnerConfig,
+        network: NetworkConfig,
+        environment: EnvironmentSpec,
+        seeds: np.random.SeedSequence,
+        replay: Reader,
+        initial_params: dict[str, NDArray[np.float32]] | None = None,
+    ) -> None:
+        self._config = config
+        self._replay = replay
+        generator = torch.Generator().manual_seed(int(seeds.generate_state(1)[0]))
+        self._online = QNetwork(network, environment, generator)
+        if initial_params is not None:
+            self._online.load(initial_params)
+        self._target = QNetwork(network, environment, generator)
+        self._copy_online_to_target()
+        self._optimizer = torch.optim.Adam(self._online.parameters(), lr=config.learning_rate, fused=True)
+        self.learner_steps = 0
+        self._target_syncs = 0
+        self._env_steps = 0  # of the newest reply
+        self._trained_ids = np.zeros(0, dtype=np.int64)
+        self._trained_priority = np.zeros(0, dtype=np.float32)
+        self._loss = self._mean_q = float("nan")
+        self._seconds_waiting = 0.0
+        self._first_step_time: float | None = None
+        self._newest = self._export()
+
+    def __repr__(self) -> str:
+        return "learner"
+
+    def run(self, broadcast: Broadcaster) -> None:
+        """Learns until told to stop or at the last learner step asked for."""
+        torch.set_num_threads(self._config.learner_threads)
+        torch.set_flush_denormal(True)  # moments of dead units decay into denormals, which are slow
+        self._broadcast = broadcast
+        broadcast.publish(self._newest)
+        while not self._reached_the_limit() and self.step():
+            pass
+
+    def step(self) -> bool:
+        """Trains on the minibatches of one reply. False when the run is ending."""
+        asked = time.perf_counter()
+        reply = self._replay.sample(self._trained_ids, self._trained_priority)
+        self._seconds_waiting += time.perf_counter() - asked
+        self._env_steps = reply.env_steps
+        if reply.stop:
+            return False
+        if reply.batch is None:
+            self._trained_ids, self._trained_priority = self._trained_ids[:0], self._trained_priority[:0]
+            return True
+        self._train(reply.batch)
+        return True
+
+    def newest(self) -> Params:
+        """The newest params published."""
+        return self._newest
+
+    def stats(self) -> LearnerStats:
+        """A snapshot, from another thread."""
+        priority = self._trained_priority
+        return LearnerStats(
+            learner_steps=self.learner_steps,
+            target_syncs=self._target_syncs,
+            learning_rate=self._learning_rate(),
+            loss=self._loss,
+            mean_q=self._mean_q,
+            mean_abs_td_error=float(priority.mean()) if priority.size else float("nan"),
+            seconds_waiting=self._seconds_waiting,
+            first_step_time=self._first_step_time,
+            torch_threads=torch.get_num_threads(),
+        )
+
+    def _train(self, batch: Batch) -> None:
+        # Copied once: torch must not write to Ray's read-only views, and the message is freed at once.
+        columns = Transition(*(torch.from_numpy(column.copy()) for column in batch.transition))  # type: ignore[arg-type]
+        weight = torch.from_numpy(batch.importance_weight.copy())
+        size = self._config.batch_size
+        errors: list[NDArray[np.float32]] = []
+        for first in range(0, len(batch.ids), size):
+            rows = slice(first, first + size)
+            minibatch = Transition(*(column[rows] for column in columns))
+            errors.append(self._update(minibatch, weight[rows]))
+            self.learner_steps += 1
+            if self.learner_steps % self._config.target_sync_learner_steps == 0:
+                self._sync_target_and_publish()
+                self._measure_q_values(minibatch)
+            if self._reached_the_limit():
+                break
+        self._trained_priority = np.concatenate(errors)
+        self._trained_ids = batch.ids[: len(self._trained_priority)].copy()
+        if self._first_step_time is None:
+            self._first_step_time = time.time()
+
+    def _update(self, minibatch: Transition, weight: Tensor) -> NDArray[np.float32]:
+        """One gradient step on `[B]` rows of tensors. Returns |TD error| `[B]`."""
+        error = td_error(self._online, self._target, self._config.double, *minibatch)  # type: ignore[arg-type]
+        loss = weighted_loss(error, weight, self._config.loss)
+        self._loss = loss.item()
+        if not math.isfinite(self._loss):
+            raise NonFiniteError(self._describe_non_finite(minibatch, error))
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        priority: NDArray[np.float32] = error.detach().abs().numpy()
+        return priority
+
+    def _learning_rate(self) -> float:
+        """Linear in learner steps from learning_rate to learning_rate_final."""
+        config = self._config
+        done = min(1.0, self.learner_steps / config.learning_rate_decay_learner_steps)
+        return config.learning_rate + done * (config.learning_rate_final - config.learning_rate)
+
+    def _sync_target_and_publish(self) -> None:
+        self._copy_online_to_target()
+        self._target_syncs += 1
+        self._newest = self._export()
+        self._broadcast.publish(self._newest)
+
+    @torch.no_grad()
+    def _measure_q_values(self, minibatch: Transition) -> None:
+        self._mean_q = self._online(minibatch.observation).max(dim=1).values.mean().item()
+
+    def _copy_online_to_target(self) -> None:
+        self._target.load_state_dict(self._online.state_dict())
+
+    def _export(self) -> Params:
+        return Params(version=self.learner_steps, env_steps=self._env_steps, arrays=self._online.export())
+
+    def _reached_the_limit(self) -> bool:
+        limit = self._config.max_learner_steps
+        return limit is not None and self.learner_steps >= limit
+
+    def _describe_non_finite(self, minibatch: Transition, error: Tensor) -> str:
+        """The dump: what in the minibatch was not finite, and the first such row."""
+        columns = {name: torch.as_tensor(column) for name, column in zip(Transition._fields, minibatch, strict=True)}
+        bad = {name: int((~torch.isfinite(column)).sum()) for name, column in columns.items()}
+        ruined = [name for name, count in bad.items() if count]
+        first = int(torch.argmax((~torch.isfinite(error)).int()))
+        row = ", ".join(f"{name}={column[first].tolist()}" for name, column in columns.items())
+        blame = (
+            f"the transitions hold non-finite values in: {', '.join(ruined)}; look at the environment"
+            if ruined
+            else f"the transitions are finite, so the Q-values diverged; try a --learning-rate below {self._config.learning_rate}"
+        )
+        return f"the loss is {self._loss} at learner step {self.learner_steps}: {blame}. First bad row: {row}"

@@ -1,0 +1,112 @@
+"""The Q-network as a torch module, and its canonical form (common/params.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from common.config import NetworkConfig
+from common.environment import EnvironmentSpec
+from common.params import check_arrays, layer_shapes
+
+
+def bounds_scaling(low: Sequence[float], high: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(scale, shift), `[D]` each, so that x * scale + shift maps finite bounds to [-1, 1] and leaves the rest alone."""
+    lows, highs = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        span = highs - lows
+    bounded = np.isfinite(span) & (span > 0)
+    safe_span = np.where(bounded, span, 2.0)
+    scale = np.where(bounded, 2.0 / safe_span, 1.0)
+    shift = np.where(bounded, -1.0 - np.where(bounded, lows, 0.0) * scale, 0.0)
+    return scale.astype(np.float32), shift.astype(np.float32)
+
+
+class QNetwork(nn.Module):
+    """ReLU layers from observation `[B, D]` to Q-values `[B, A]`, with scaled observations and dueling as options.
+
+    Dueling: Q = V + A - mean(A), Wang et al., https://arxiv.org/abs/1511.06581, with linear heads on one trunk.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, config: NetworkConfig, environment: EnvironmentSpec, generator: torch.Generator) -> None:
+        super().__init__()
+        size, actions = environment.observation_size, environment.action_count
+        self._shapes = layer_shapes(size, config.hidden, actions)
+        self.hidden = nn.ModuleList()
+        for width in config.hidden:
+            self.hidden.append(_linear(size, width, generator))
+            size = width
+        self.value = _linear(size, 1, generator) if config.dueling else None
+        self.advantage = _linear(size, actions, generator)  # the Q-values themselves without dueling
+        if config.observation_scaling == "bounds":
+            scale, shift = bounds_scaling(environment.observation_low, environment.observation_high)
+        else:
+            scale, shift = (np.ones(environment.observation_size, np.float32), np.zeros(environment.observation_size, np.float32))
+        self._scaled = config.observation_scaling == "bounds"
+        self.register_buffer("scale", torch.from_numpy(scale), persistent=False)
+        self.register_buffer("shift", torch.from_numpy(shift), persistent=False)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """`[B, D]` raw -> `[B, A]`."""
+        features = observation * self.scale + self.shift if self._scaled else observation
+        for layer in self.hidden:
+            features = torch.relu(layer(features))
+        q_values: Tensor = self.advantage(features)
+        if self.value is not None:
+            q_values = self.value(features) + q_values - q_values.mean(dim=1, keepdim=True)
+        return q_values
+
+    @torch.no_grad()
+    def export(self) -> dict[str, NDArray[np.float32]]:
+        """The canonical form as fresh arrays: scaling folded into the first layer, dueling into the last."""
+        layers = [(layer.weight.double(), layer.bias.double()) for layer in self._linear_layers()]
+        if self.value is not None:
+            weight, bias = layers.pop()
+            value_weight, value_bias = self.value.weight.double(), self.value.bias.double()
+            layers.append((value_weight + weight - weight.mean(0), value_bias + bias - bias.mean()))
+        if self._scaled:
+            weight, bias = layers[0]
+            layers[0] = (weight * self.scale.double(), bias + weight @ self.shift.double())
+        values = [tensor.float().numpy().copy() for layer in layers for tensor in layer]
+        return dict(zip(self._shapes, values, strict=True))
+
+    @torch.no_grad()
+    def load(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        """Takes a canonical form over: the same function of raw observations. Raises ValueError if it does not fit.
+
+        Under dueling V becomes the mean Q-value and A the Q-values, which is one of the many equal splits.
+        """
+        check_arrays(arrays, self._shapes)
+        tensors = [torch.from_numpy(np.array(array)).double() for array in arrays.values()]
+        layers = list(zip(tensors[::2], tensors[1::2], strict=True))
+        if self._scaled:
+            weight, bias = layers[0]
+            weight = weight / self.scale.double()
+            layers[0] = (weight, bias - weight @ self.shift.double())
+        for layer, (weight, bias) in zip(self._linear_layers(), layers, strict=True):
+            layer.weight.copy_(weight)
+            layer.bias.copy_(bias)
+        if self.value is not None:
+            weight, bias = layers[-1]
+            self.value.weight.copy_(weight.mean(0, keepdim=True))
+            self.value.bias.copy_(bias.mean().reshape(1))
+
+    def _linear_layers(self) -> list[nn.Linear]:
+        return [layer for layer in [*self.hidden, self.advantage] if isinstance(layer, nn.Linear)]
+
+
+def _linear(fan_in: int, fan_out: int, generator: torch.Generator) -> nn.Linear:
+    """torch's default initialisation, drawn from our own stream."""
+    layer = nn.Linear(fan_in, fan_out, device="meta").to_empty(device="cpu")
+    bound = 1.0 / fan_in**0.5
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        layer.bias.uniform_(-bound, bound, generator=generator)
+    return layer

@@ -1,0 +1,1 @@
+"""The replay server: ring, rate limiter, server and its clients. Never imports torch."""

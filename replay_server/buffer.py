@@ -1,0 +1,86 @@
+"""A ring of preallocated columns."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.types import Batch, Transition
+
+
+def row_bytes(observation_size: int) -> int:
+    """Bytes that one transition takes in the ring."""
+    return 2 * 4 * observation_size + 8 + 4 + 4 + 4  # two observations, action, reward, discount, priority
+
+
+class ReplayBuffer:
+    """The newest `capacity` transitions.
+
+    Items have ids 0, 1, 2 ... that rise for ever; the slot is id % capacity, and the newest `size` ids are alive.
+    Gathering by `take` is several times faster than fancy indexing.
+    """
+
+    def __init__(self, capacity: int, observation_size: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity must be at least 1, got {capacity}")
+        self.capacity = capacity
+        self.inserted = 0  # also the next id
+        self.evicted_updates = 0  # priority updates for items that were gone
+        self._columns = Transition(
+            observation=np.zeros((capacity, observation_size), dtype=np.float32),
+            action=np.zeros(capacity, dtype=np.int64),
+            reward=np.zeros(capacity, dtype=np.float32),
+            discount=np.zeros(capacity, dtype=np.float32),
+            next_observation=np.zeros((capacity, observation_size), dtype=np.float32),
+        )
+        self._priority = np.zeros(capacity, dtype=np.float32)  # |TD error| last seen, NaN before the first
+
+    @property
+    def size(self) -> int:
+        """Items alive."""
+        return min(self.inserted, self.capacity)
+
+    def insert(self, rows: Transition) -> NDArray[np.int64]:
+        """Copies rows `[N, ...]` in, evicting the oldest. Returns their ids `[N]`. Raises ValueError on odd shapes."""
+        count = len(rows.action)
+        for name, column, own in zip(Transition._fields, rows, self._columns, strict=True):
+            if column.shape != (count, *own.shape[1:]):
+                raise ValueError(f"{name} has shape {column.shape}, expected {(count, *own.shape[1:])}")
+        ids = np.arange(self.inserted, self.inserted + count, dtype=np.int64)
+        kept = min(count, self.capacity)  # of a chunk larger than the ring only its end stays
+        first = (self.inserted + count - kept) % self.capacity
+        until_wrap = min(kept, self.capacity - first)
+        for column, own in zip((*rows, None), (*self._columns, self._priority), strict=True):
+            newest = np.full(kept, np.nan, dtype=np.float32) if column is None else column[count - kept :]
+            own[first : first + until_wrap] = newest[:until_wrap]
+            own[: kept - until_wrap] = newest[until_wrap:]
+        self.inserted += count
+        return ids
+
+    def sample(self, count: int, rng: np.random.Generator) -> Batch:
+        """`count` rows drawn uniformly with replacement from the items alive, as fresh arrays."""
+        if self.size == 0:
+            raise ValueError(f"{count} rows asked of an empty replay buffer")
+        ids = rng.integers(self.inserted - self.size, self.inserted, size=count, dtype=np.int64)
+        return Batch(
+            ids=ids,
+            importance_weight=np.ones(count, dtype=np.float32),
+            transition=self.gather(ids),
+        )
+
+    def gather(self, ids: NDArray[np.int64]) -> Transition:
+        """The rows of items alive, as fresh arrays. Raises KeyError if one is not."""
+        if ids.size and (ids.min() < self.inserted - self.size or ids.max() >= self.inserted):
+            raise KeyError(f"ids {ids.min()}..{ids.max()}; alive are {self.inserted - self.size}..{self.inserted - 1}")
+        slots = ids % self.capacity
+        return Transition(*(column.take(slots, axis=0) for column in self._columns))
+
+    def update_priorities(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> None:
+        """Stores |TD error| by id; ids that are gone are ignored and counted."""
+        alive = (ids >= self.inserted - self.size) & (ids < self.inserted)
+        self.evicted_updates += int(ids.size - alive.sum())
+        self._priority[ids[alive] % self.capacity] = priority[alive]
+
+    def priorities(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The last |TD error| of items alive `[N]`; NaN where none came back yet."""
+        return self._priority.take(ids % self.capacity)

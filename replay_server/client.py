@@ -1,0 +1,76 @@
+"""Clients of the replay server: the actors' writer and the learner's reader. They hold the calls in flight."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from ray.actor import ActorHandle
+from ray.exceptions import ActorUnavailableError, GetTimeoutError
+
+from common.types import AddReply, Chunk, SampleReply, SampleRequest
+
+ANSWER_DEADLINE_S = 60.0  # the server answers every call within seconds, so silence this long is a failure
+RESEND_DEADLINE_S = 30.0
+
+
+def _get(ref: Any, what: str) -> Any:
+    try:
+        return ray.get(ref, timeout=ANSWER_DEADLINE_S)
+    except GetTimeoutError:
+        raise TimeoutError(f"the replay server has not answered {what} for {ANSWER_DEADLINE_S:.0f} s") from None
+
+
+class ReplayWriter:
+    """Ships chunks, one in flight. A chunk whose fate is unknown is sent again: the server inserts it once."""
+
+    def __init__(self, server: ActorHandle[Any]) -> None:
+        self._server = server
+
+    def add(self, chunk: Chunk) -> AddReply:
+        """Returns once the actor may go on. Raises TimeoutError or RayActorError when the server is gone."""
+        reply = self._send(chunk)
+        while reply.held and not reply.stop:
+            reply = self._wait_for_ack(chunk)
+        return reply
+
+    def _send(self, chunk: Chunk) -> AddReply:
+        deadline = time.monotonic() + RESEND_DEADLINE_S
+        while True:
+            try:
+                reply: AddReply = _get(self._server.add.remote(chunk), "an insert")
+                return reply
+            except ActorUnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def _wait_for_ack(self, chunk: Chunk) -> AddReply:
+        try:
+            reply: AddReply = _get(self._server.wait_for_ack.remote(), "an ack")
+            return reply
+        except ActorUnavailableError:
+            return self._send(chunk)
+
+
+class ReplayReader:
+    """Keeps sample calls in flight, so that the learner finds rows waiting."""
+
+    def __init__(self, server: ActorHandle[Any], rows_per_call: int, calls_in_flight: int = 2) -> None:
+        self._server = server
+        self._rows = rows_per_call
+        self._calls = calls_in_flight
+        self._pending: deque[Any] = deque()
+
+    def sample(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> SampleReply:
+        """The oldest call's reply; sends the |TD error| of earlier rows along with the next call."""
+        self._pending.append(self._server.sample.remote(SampleRequest(rows=self._rows, ids=ids, priority=priority)))
+        while len(self._pending) < self._calls:
+            nothing = SampleRequest(rows=self._rows, ids=ids[:0], priority=priority[:0])
+            self._pending.append(self._server.sample.remote(nothing))
+        reply: SampleReply = _get(self._pending.popleft(), "a sample call")
+        return reply

@@ -1,0 +1,206 @@
+"""Replay server: holds the transitions, and keeps learner and actors in step.
+
+In:   add(Chunk)                  from the actors; the ack is held while they are ahead
+      sample(SampleRequest)       from the learner; waits while it is ahead; brings |TD errors| along
+      announce(version)           from the learner: the newest broadcast
+Out:  AddReply, SampleReply       both carry the count of environment steps, and `stop` when the run ends
+      stats(), episodes(after)    to the driver
+
+The authority for environment steps, transitions and episodes. Run by the driver as an async Ray actor: one event
+loop, so whatever has no await in it is one step. Nobody polls: who must wait holds a future. Every wait is answered
+within a few seconds, with the reason if nothing changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+
+from common.config import ReplayConfig
+from common.process import be_nice
+from common.types import AddReply, Batch, Chunk, Episodes, SampleReply, SampleRequest
+from replay_server.buffer import ReplayBuffer
+from replay_server.deduplication import SeenSequences
+from replay_server.episode_log import EpisodeLog, EpisodesReply
+from replay_server.rate_limiter import RateLimiter
+
+REPLY_SECONDS = 5.0  # a waiting call is answered after this time at the latest
+NICENESS = 5  # yields to the learner
+
+
+class ReplayStats(NamedTuple):
+    """What the replay server tells of itself."""
+
+    env_steps: int
+    transitions: int
+    replay_size: int
+    sampled: int
+    chunks: int
+    duplicate_chunks: int
+    evicted_priority_updates: int
+    policy_lag_mean: float  # learner steps, over all chunks; NaN before the first
+    policy_lag_max: int
+    policy_lag_recent: float  # of the last 100 chunks
+    seconds_since_insert: float
+    waiting_for: str  # why somebody waits; "" when nobody does
+    actors_waiting: int
+
+
+class _Waiting(NamedTuple):
+    rows: int
+    granted: asyncio.Future[Batch | None]
+
+
+class ReplayServer:
+    """The ring with its limiter behind two waiting lines: sample calls, and acks held."""
+
+    def __init__(
+        self, config: ReplayConfig, observation_size: int, rows_per_call: int, seeds: np.random.SeedSequence
+    ) -> None:
+        """`rows_per_call`: rows of the learner's sample calls, at most."""
+        assert config.tolerance_samples is not None
+        be_nice(NICENESS)
+        self._max_env_steps = config.max_env_steps
+        self._buffer = ReplayBuffer(config.replay_capacity_transitions, observation_size)
+        self._limiter = RateLimiter(
+            config.samples_per_insert, config.learning_starts_transitions, config.tolerance_samples, rows_per_call
+        )
+        self._rng = np.random.default_rng(seeds)
+        self._seen = SeenSequences()
+        self._episodes = EpisodeLog()
+        self._sampling: deque[_Waiting] = deque()
+        self._held: list[asyncio.Future[None]] = []
+        self._stopping = False
+        self._env_steps = 0
+        self._newest_version = 0
+        self._chunks = 0
+        self._duplicates = 0
+        self._lag_sum = 0
+        self._lag_max = 0
+        self._recent_lags: deque[int] = deque(maxlen=100)
+        self._last_insert = time.monotonic()
+
+    def __repr__(self) -> str:
+        return "replay"
+
+    async def add(self, chunk: Chunk) -> AddReply:
+        """Inserts a chunk once, however often it comes; returns when the actor may go on, or says why not yet."""
+        if self._seen.first_time((chunk.actor_id, chunk.incarnation), chunk.seq):
+            self._insert(chunk)
+        else:
+            self._duplicates += 1
+        return await self.wait_for_ack()
+
+    async def wait_for_ack(self) -> AddReply:
+        """Goes on waiting for an ack that was held."""
+        if self._limiter.holds_acks() and not self._stopping:
+            released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._held.append(released)
+            await asyncio.wait([released], timeout=REPLY_SECONDS)
+            if not released.done():
+                self._held.remove(released)
+                return self._ack(self._why_acks_are_held())
+        return self._ack("")
+
+    async def sample(self, request: SampleRequest) -> SampleReply:
+        """Takes |TD errors|; returns sampled rows as soon as the limiter grants them, or says why not yet."""
+        self._buffer.update_priorities(request.ids, request.priority)
+        if self._stopping:
+            return self._sample_reply(None, "")
+        waiting = _Waiting(rows=request.rows, granted=asyncio.get_running_loop().create_future())
+        self._sampling.append(waiting)
+        self._serve()
+        if not waiting.granted.done():
+            await asyncio.wait([waiting.granted], timeout=REPLY_SECONDS)
+        if not waiting.granted.done():
+            self._sampling.remove(waiting)
+            return self._sample_reply(None, self._why_samples_wait(waiting.rows))
+        return self._sample_reply(waiting.granted.result(), "")
+
+    async def announce(self, version: int) -> None:
+        """The learner broadcast params of this version: what policy lag is measured against."""
+        self._newest_version = max(self._newest_version, version)
+
+    async def stop(self) -> None:
+        """The run ends: everybody who waits, and every later call, is told so."""
+        self._end()
+
+    async def episodes(self, after: int) -> EpisodesReply:
+        """The finished episodes from number `after` on; forgets the ones before it."""
+        return self._episodes.read(after)
+
+    async def stats(self) -> ReplayStats:
+        """A snapshot."""
+        return ReplayStats(
+            env_steps=self._env_steps,
+            transitions=self._limiter.inserted,
+            replay_size=self._buffer.size,
+            sampled=self._limiter.sampled,
+            chunks=self._chunks,
+            duplicate_chunks=self._duplicates,
+            evicted_priority_updates=self._buffer.evicted_updates,
+            policy_lag_mean=self._lag_sum / self._chunks if self._chunks else float("nan"),
+            policy_lag_max=self._lag_max,
+            policy_lag_recent=float(np.mean(self._recent_lags)) if self._recent_lags else float("nan"),
+            seconds_since_insert=time.monotonic() - self._last_insert,
+            waiting_for=self._why_somebody_waits(),
+            actors_waiting=len(self._held),
+        )
+
+    def _insert(self, chunk: Chunk) -> None:
+        self._buffer.insert(chunk.transition)
+        self._limiter.insert(len(chunk.transition.action))
+        self._env_steps += chunk.env_steps
+        self._episodes.add(chunk, self._env_steps, self._newest_version)
+        self._chunks += 1
+        lag = self._newest_version - chunk.params_version
+        self._lag_sum += lag
+        self._lag_max = max(self._lag_max, lag)
+        self._recent_lags.append(lag)
+        self._last_insert = time.monotonic()
+        if self._max_env_steps is not None and self._env_steps >= self._max_env_steps:
+            self._end()
+        self._serve()
+
+    def _serve(self) -> None:
+        """Grants what the limiter allows now, in the order of arrival, and releases acks."""
+        while self._sampling and not self._stopping and self._limiter.grants(self._sampling[0].rows):
+            waiting = self._sampling.popleft()
+            self._limiter.sample(waiting.rows)
+            waiting.granted.set_result(self._buffer.sample(waiting.rows, self._rng))
+        if not self._limiter.holds_acks():
+            self._release_acks()
+
+    def _end(self) -> None:
+        self._stopping = True
+        while self._sampling:
+            self._sampling.popleft().granted.set_result(None)
+        self._release_acks()
+
+    def _release_acks(self) -> None:
+        for released in self._held:
+            released.set_result(None)
+        self._held.clear()
+
+    def _ack(self, held: str) -> AddReply:
+        return AddReply(env_steps=self._env_steps, held=held, stop=self._stopping)
+
+    def _sample_reply(self, batch: Batch | None, waiting_for: str) -> SampleReply:
+        return SampleReply(batch=batch, waiting_for=waiting_for, env_steps=self._env_steps, stop=self._stopping)
+
+    def _why_acks_are_held(self) -> str:
+        return f"actors wait for the learner to take {self._limiter.surplus():,} more samples"
+
+    def _why_samples_wait(self, rows: int) -> str:
+        quiet = time.monotonic() - self._last_insert
+        silence = f", no insert for {quiet:.0f} s" if quiet >= 2 else ""
+        return f"the learner waits for {self._limiter.missing(rows):,} more transitions{silence}"
+
+    def _why_somebody_waits(self) -> str:
+        if self._sampling:
+            return self._why_samples_wait(self._sampling[0].rows)
+        return self._why_acks_are_held() if self._held else ""
