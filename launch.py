@@ -1,6 +1,6 @@
 """Distributed DQN on Ray: the command line, and the topology in data-flow order.
 
-    actors --chunks--> replay server --minibatches--> learner --params--> actors, evaluator
+actors --chunks--> replay server --minibatches--> learner --params--> actors, evaluator
 """
 
 from __future__ import annotations
@@ -89,17 +89,17 @@ def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Statu
         case Train():
             return _with_ray(config, lambda: _train(config))
         case Compare():
-            from analysis.compare import compare
-
-            return _with_ray(config, lambda: compare(config, command, build_topology))
+            return _with_ray(config, lambda: _compare(config, command))
         case Plot():
             from analysis.plot import plot_runs
 
-            plot_runs([Path(run) for run in command.runs], command.x, command.output and Path(command.output))
+            plot_runs([Path(run) for run in command.runs], command.x, Path(command.output) if command.output else None)
         case Evaluate():
             from analysis.evaluate import evaluate_run
 
-            evaluate_run(Path(command.run), command.episodes, config.run.seed, command.video and Path(command.video))
+            evaluate_run(
+                Path(command.run), command.episodes, config.run.seed, Path(command.video) if command.video else None
+            )
         case Status():
             from analysis.status import show_status
 
@@ -117,6 +117,12 @@ def _train(config: Config) -> int:
     from driver.training import train
 
     return train(config, build_topology)
+
+
+def _compare(config: Config, command: Compare) -> int:
+    from driver.training import compare
+
+    return compare(config, command.networks, command.seeds, build_topology)
 
 
 if __name__ == "__main__":

@@ -31,13 +31,17 @@ NICENESS = 10  # actors yield to the learner
 class Writer(Protocol):
     """Takes chunks; returns once the actor may go on."""
 
-    def add(self, chunk: Chunk) -> AddReply: ...
+    def add(self, chunk: Chunk) -> AddReply:
+        """See ReplayWriter."""
+        ...
 
 
 class ParamsSource(Protocol):
     """Hands out the newest params."""
 
-    def newest(self) -> Params: ...
+    def newest(self) -> Params:
+        """See ParamsReader."""
+        ...
 
 
 class ActorStats(NamedTuple):
@@ -97,9 +101,7 @@ class Actor:
         environment_seeds, policy_seeds = seed_sequence(self._seed, "actor", self._id, incarnation).spawn(2)
         self._rng = np.random.default_rng(policy_seeds)
         envs = self._config.envs_per_actor
-        self._accumulator = NStepAccumulator(
-            self._config.n_step, self._config.gamma, envs, self._spec.observation_size
-        )
+        self._accumulator = NStepAccumulator(self._config.n_step, self._config.gamma, envs, self._spec.observation_size)
         self._episodes = EpisodeRecorder(envs)
         self._versions: deque[int] = deque(maxlen=self._config.n_step)  # acted with in the last n steps
         self._acked_env_steps = 0
@@ -170,7 +172,7 @@ class Actor:
     def _concatenated_rows(self) -> Transition:
         if not self._rows:
             return empty_transition(self._spec.observation_size)
-        return Transition(*(np.concatenate(column) for column in zip(*self._rows, strict=True)))
+        return Transition._make(np.concatenate(column) for column in zip(*self._rows, strict=True))
 
     def _start_chunk(self) -> None:
         self._rows: list[Transition] = []
@@ -178,7 +180,7 @@ class Actor:
         self._env_steps = 0
         policy = self._policy
         # Rows that come out next may have begun under the versions still in the n-step window.
-        self._oldest_version = np.iinfo(np.int64).max if policy is None else policy.version
+        self._oldest_version: int = np.iinfo(np.int64).max if policy is None else policy.version
         self._chunk_started = self._clock()
 
 
@@ -222,7 +224,7 @@ def join_episodes(parts: list[Episodes]) -> Episodes:
             epsilon=np.zeros(0, dtype=np.float32),
             params_version=np.zeros(0, dtype=np.int64),
         )
-    return Episodes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return Episodes._make(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
 def empty_transition(observation_size: int) -> Transition:

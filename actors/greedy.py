@@ -17,8 +17,13 @@ class Environments(Protocol):
     num_envs: int
     observation: NDArray[np.float32]
 
-    def reset(self, seeds: np.random.SeedSequence) -> None: ...
-    def step(self, action: NDArray[np.int64]) -> Step: ...
+    def reset(self, seeds: np.random.SeedSequence) -> None:
+        """See VectorEnvironment."""
+        ...
+
+    def step(self, action: NDArray[np.int64]) -> Step:
+        """See VectorEnvironment."""
+        ...
 
 
 def greedy_returns(

@@ -38,7 +38,7 @@ class QFunction:
 
 def epsilon_greedy(q_values: Float32, epsilon: Float32, rng: np.random.Generator) -> NDArray[np.int64]:
     """q_values `[E, A]`, epsilon `[E]` -> actions `[E]`; with probability epsilon uniform over all actions."""
-    greedy = q_values.argmax(axis=1)
+    greedy: NDArray[np.int64] = q_values.argmax(axis=1)
     explore = rng.random(len(greedy)) < epsilon
     if not explore.any():
         return greedy
@@ -68,9 +68,7 @@ def epsilon_schedule(config: ActorConfig, actor_id: int) -> Callable[[float], Fl
     if config.epsilon_schedule == "ladder":
         fixed = ladder_epsilons(config, actor_id)
         return lambda env_steps: fixed
-    return lambda env_steps: np.full(
-        config.envs_per_actor, exponential_epsilon(config, env_steps), dtype=np.float32
-    )
+    return lambda env_steps: np.full(config.envs_per_actor, exponential_epsilon(config, env_steps), dtype=np.float32)
 
 
 def mean_epsilon(config: ActorConfig, env_steps: float) -> float:

@@ -14,13 +14,14 @@ from common.run_files import CURVE, EPISODES, METRICS
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402  after the backend is chosen
-from matplotlib.axes import Axes  # noqa: E402
+import matplotlib.pyplot as plt  # after the backend is chosen
+from matplotlib.axes import Axes
 
 Axis = Literal["episodes", "env-steps"]
 Float64 = NDArray[np.float64]
 
 WINDOW_EPISODES = 100
+WINDOW_LOOKS = 10
 AXIS_LABELS: dict[Axis, str] = {"episodes": "episode", "env-steps": "environment steps (all actors)"}
 _GRID_POINTS = 300
 
@@ -129,16 +130,30 @@ def draw_median_and_range(curves: list[Curve], path: Path, x: Axis) -> None:
     plt.close(figure)
 
 
-def draw_group(axes: Axes, curves: list[Curve], label: str, color: str) -> None:
-    """One line with its band: median and range over the runs of a group; runs without episodes are left out."""
+def draw_networks(groups: dict[str, list[Curve]], path: Path) -> None:
+    """The comparison: greedy evaluations over environment steps, median and range of each network's seeds."""
+    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    for index, (network, curves) in enumerate(groups.items()):
+        looks = [curve._replace(episode_x=curve.look_x, episode_return=curve.look_mean) for curve in curves]
+        draw_group(axes, looks, f"{network} ({len(curves)} seeds)", f"C{index}", window=WINDOW_LOOKS)
+    goal = next((curve.solved_return for curves in groups.values() for curve in curves), None)
+    if goal is not None:
+        axes.axhline(goal, color="0.3", linestyle="--", linewidth=1, label=f"solved at {goal:g}")
+    axes.set_title("networks compared: median and range over seeds")
+    _finish(axes, "env-steps")
+    axes.set_ylabel(f"greedy evaluation return, mean of {WINDOW_LOOKS} looks")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_group(axes: Axes, curves: list[Curve], label: str, color: str, window: int = WINDOW_EPISODES) -> None:
+    """One line with its band: median and range over the runs of a group; runs without points are left out."""
     curves = [curve for curve in curves if curve.episode_return.size]
     if not curves:
         return
     end = min(curve.episode_x[-1] for curve in curves)
     grid = np.linspace(0, end, _GRID_POINTS)
-    lines = np.stack(
-        [np.interp(grid, curve.episode_x, running_mean(curve.episode_return, WINDOW_EPISODES)) for curve in curves]
-    )
+    lines = np.stack([np.interp(grid, curve.episode_x, running_mean(curve.episode_return, window)) for curve in curves])
     axes.plot(grid, np.median(lines, axis=0), color=color, label=f"{label}: median")
     axes.fill_between(grid, lines.min(axis=0), lines.max(axis=0), color=color, alpha=0.2, linewidth=0)
 

@@ -21,7 +21,9 @@ def read_config(run: Path, setting: str) -> dict[str, Any]:
         config: dict[str, Any] = json.loads((run / CONFIG).read_text())
         _ = config["settings"]["env"], config["environment"]["solved_return"]  # what every reader needs
     except OSError as error:
-        raise BadInput(f"{setting} {run}: no run folder ({CONFIG}: {error.strerror}); name one that a run wrote") from None
+        raise BadInput(
+            f"{setting} {run}: no run folder ({CONFIG}: {error.strerror}); name one that a run wrote"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{setting} {run}: its {CONFIG} is damaged ({error}); name another run") from None
     return config
@@ -37,7 +39,9 @@ def read_network(run: Path, setting: str) -> dict[str, NDArray[np.float32]]:
     except OSError as error:
         raise BadInput(f"{setting} {run}: no {Q_NETWORK} there ({error.strerror}); name a run that saved one") from None
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError):
-        raise BadInput(f"{setting} {run}: its {Q_NETWORK} is damaged or holds more than tensors; it was not loaded") from None
+        raise BadInput(
+            f"{setting} {run}: its {Q_NETWORK} is damaged or holds more than tensors; it was not loaded"
+        ) from None
     try:
         arrays = {str(name): np.ascontiguousarray(tensor.numpy(), dtype=np.float32) for name, tensor in state.items()}
         weights = [array for name, array in arrays.items() if name.endswith("weight")]

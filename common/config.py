@@ -20,7 +20,7 @@ _DEFAULT_CHUNK_ROWS = 128
 _ROWS_IN_FLIGHT = 1400  # of all actors together; the contract allows 1,500 with what a last vector step adds
 
 
-class BadInput(Exception):
+class BadInput(Exception):  # noqa: N818  what the user did, rather than what the program met
     """A request that cannot work. Its text is one clear message: the setting, its value, what would work."""
 
 

@@ -112,7 +112,8 @@ def flatten(space: spaces.Space[Any], observation: Any, count: int) -> Float32:
     """
     values = np.asarray(observation)
     if isinstance(space, spaces.Discrete):
-        return np.eye(int(space.n), dtype=np.float32)[values.reshape(count) - int(space.start)]
+        rows: Float32 = np.eye(int(space.n), dtype=np.float32)[values.reshape(count) - int(space.start)]
+        return rows
     if isinstance(space, spaces.MultiDiscrete):
         columns = (values.reshape(count, -1) - space.start.ravel()).T
         sizes = space.nvec.ravel()

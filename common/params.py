@@ -5,6 +5,7 @@ A plain ReLU network from the raw flattened observation to Q-values: arrays name
 Observation scaling is folded into the first layer and dueling into the last, because both are linear there.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ def layer_shapes(observation_size: int, hidden: Sequence[int], action_count: int
     """Name -> shape of every array, in forward order."""
     sizes = [observation_size, *hidden, action_count]
     shapes: dict[str, tuple[int, ...]] = {}
-    for layer, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         shapes[f"{2 * layer}.weight"] = (fan_out, fan_in)
         shapes[f"{2 * layer}.bias"] = (fan_out,)
     return shapes

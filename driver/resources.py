@@ -50,7 +50,9 @@ def check_memory(config: Config, environment: EnvironmentSpec, available: int) -
         return
     have = f"{available / MB:,.0f} MB are available"
     if fixed + _ROLE_BYTES + 1000 * row > available:
-        raise BadInput(f"--actors {actors}: not even one actor fits, {have} and Ray with the learner needs {fixed / MB:,.0f}")
+        raise BadInput(
+            f"--actors {actors}: not even one actor fits, {have} and Ray with the learner needs {fixed / MB:,.0f}"
+        )
     for_ring = available - fixed - actors * actor_bytes
     for_actors = available - fixed - capacity * row
     one_actor = _ROLE_BYTES + environment_bytes

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import ray
 from ray.exceptions import ActorDiedError, GetTimeoutError, RayActorError, RayError, RayTaskError
 
@@ -116,7 +117,7 @@ class Supervisor:
         self._progress: Progress | None = None
         self._learner_stats: LearnerStats | None = None
         self._waited_before = 0.0
-        self._episodes = EpisodesReply(rows=[], next=0, recent_returns=None)
+        self._episodes = EpisodesReply(rows=[], next=0, recent_returns=np.zeros(0))
         self._looks: list[Look] = []
         self._solved: Solved | None = None
         self._polled = 0.0
@@ -235,7 +236,9 @@ class Supervisor:
             self._restarts.popleft()
         budget = self._config.run.actor_restarts_per_minute
         if len(self._restarts) > budget:
-            self._fail(role.name, f"{len(self._restarts)} actor processes died within a minute, {budget} are replaced\n{error}")
+            self._fail(
+                role.name, f"{len(self._restarts)} actor processes died within a minute, {budget} are replaced\n{error}"
+            )
             return
         self._restart_count += 1
         role.incarnation += 1
@@ -297,7 +300,7 @@ class Supervisor:
         counts = Counts(
             seconds=self._seconds(),
             episodes=self._episodes.next,
-            recent_return=float(recent.mean()) if recent is not None and recent.size else None,
+            recent_return=float(recent.mean()) if recent.size else None,
             actors_alive=alive,
             actor_restarts=self._restart_count,
             waiting_for=waiting,
@@ -305,9 +308,7 @@ class Supervisor:
         looks = [look for look in self._looks if not look.confirmation]
         look = looks[-1] if looks else None
         stats = self._learner_stats
-        self._progress = observe(
-            self._config, counts, replay, stats, look, self._progress, self._waited_before
-        )
+        self._progress = observe(self._config, counts, replay, stats, look, self._progress, self._waited_before)
         self._waited_before = stats.seconds_waiting if stats else 0.0
         self._folder.add_progress(self._progress)
         self._metrics.export(self._progress)

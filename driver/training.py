@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +23,7 @@ from driver.display import Display
 from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
 from driver.session import RaySession
-from driver.signals import EXIT_CODES, StopSignals
+from driver.signals import StopSignals
 from driver.summary import closing_lines, summarize_run
 from driver.supervisor import Outcome, Supervisor
 from driver.topology import Topology
@@ -82,22 +84,35 @@ def train(config: Config, build_topology: BuildTopology) -> int:
     plan = make_plan(config, embedded=_is_embedded(config))
     run = config.run
     path = Path(run.run_dir) if run.run_dir else run_folder.default_run_dir(run.env, run.seed)
-    created = not path.exists()
-    run_folder.create_run_dir(path)
     display = Display(plan.config, plan.solved_return)
-    try:
-        ray_session = start_session(plan.config, display)
-    except BadInput:
-        if created:
-            path.rmdir()
-        raise
-    signals = StopSignals()
-    signals.install()
-    try:
+    with _folder_and_session(path, plan.config, display) as signals:
         summary = run_once(plan, path, display, signals, build_topology, process_age_seconds)
-    finally:
-        ray_session.close()
-    return exit_code(summary, signals)
+    return exit_code(summary["stopped_by"])
+
+
+def compare(config: Config, networks: Sequence[str], seeds: int, build_topology: BuildTopology) -> int:
+    """The whole of `launch.py compare`: its runs one after the other in one Ray session. Returns the exit code."""
+    from analysis import compare as comparison
+
+    run = config.run
+    path = Path(run.run_dir) if run.run_dir else run_folder.default_run_dir(run.env, run.seed, kind="compare-")
+    entries = comparison.plan_entries(config, networks, seeds, path)
+    plans = {entry.path: make_plan(entry.config, embedded=_is_embedded(config)) for entry in entries}
+    display = Display(config, plans[entries[0].path].solved_return)
+    with _folder_and_session(path, config, display) as signals:
+
+        def train_once(config: Config, run_path: Path) -> dict[str, Any]:
+            run_folder.create_run_dir(run_path)
+            began = time.monotonic()
+            return run_once(
+                plans[run_path], run_path, display, signals, build_topology, lambda: time.monotonic() - began
+            )
+
+        rows = comparison.compare(entries, path, train_once)
+    comparison.print_table(rows, display.console)
+    display.say(f"table: {path / comparison.TABLE}")
+    display.say(f"picture: {path / comparison.CHART}")
+    return exit_code(rows[-1]["stopped_by"])
 
 
 def run_once(
@@ -120,13 +135,28 @@ def run_once(
     return _write_end(plan, folder, display, outcome, seconds)
 
 
-def exit_code(summary: dict[str, Any], signals: StopSignals) -> int:
+def exit_code(stopped_by: str) -> int:
     """0 solved or a limit reached, 1 error, 130 and 143 for the signals."""
-    if summary["error"]:
-        return 1
-    if signals.received is not None and summary["stopped_by"] in ("interrupted", "terminated"):
-        return EXIT_CODES[signals.received]
-    return 0
+    return {"error": 1, "interrupted": 130, "terminated": 143}.get(stopped_by, 0)
+
+
+@contextmanager
+def _folder_and_session(path: Path, config: Config, display: Display) -> Iterator[StopSignals]:
+    """A new folder and a Ray session with our signal handlers. Leaves no folder behind where Ray cannot be had."""
+    created = not path.exists()
+    run_folder.create_run_dir(path)
+    try:
+        ray_session = start_session(config, display)
+    except BadInput:
+        if created:
+            path.rmdir()
+        raise
+    signals = StopSignals()
+    signals.install()
+    try:
+        yield signals
+    finally:
+        ray_session.close()
 
 
 def _write_end(
@@ -170,4 +200,3 @@ def _read_initial_params(config: Config, environment: EnvironmentSpec) -> dict[s
     except ValueError as error:
         raise BadInput(f"--initial-params {config.run.initial_params}: {error}; set --hidden to match") from None
     return arrays
-

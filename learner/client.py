@@ -25,9 +25,7 @@ class ParamsBroadcaster:
     """
 
     def __init__(self, receivers: Sequence[ActorHandle[Any]], replay: ActorHandle[Any]) -> None:
-        self._receivers = [
-            receiver.set_params.options(concurrency_group=CONTROL_GROUP) for receiver in receivers
-        ]
+        self._receivers = [receiver.set_params.options(concurrency_group=CONTROL_GROUP) for receiver in receivers]
         self._replay = replay
         self._pending: list[deque[Any]] = [deque() for _ in receivers]
         self._announcements: deque[Any] = deque()

@@ -30,13 +30,17 @@ from learner.network import QNetwork
 class Reader(Protocol):
     """Hands out sampled rows and takes |TD errors|."""
 
-    def sample(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> SampleReply: ...
+    def sample(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> SampleReply:
+        """See ReplayReader."""
+        ...
 
 
 class Broadcaster(Protocol):
     """Brings params to everybody who acts with them."""
 
-    def publish(self, params: Params) -> None: ...
+    def publish(self, params: Params) -> None:
+        """See ParamsBroadcaster."""
+        ...
 
 
 class NonFiniteError(ArithmeticError):
@@ -121,13 +125,13 @@ class Learner:
 
     def _train(self, batch: Batch) -> None:
         # Copied once: torch must not write to Ray's read-only views, and the message is freed at once.
-        columns = Transition(*(torch.from_numpy(column.copy()) for column in batch.transition))  # type: ignore[arg-type]
+        columns = Transition._make(torch.from_numpy(column.copy()) for column in batch.transition)
         weight = torch.from_numpy(batch.importance_weight.copy())
         size = self._config.batch_size
         errors: list[NDArray[np.float32]] = []
         for first in range(0, len(batch.ids), size):
             rows = slice(first, first + size)
-            minibatch = Transition(*(column[rows] for column in columns))
+            minibatch = Transition._make(column[rows] for column in columns)
             errors.append(self._update(minibatch, weight[rows]))
             self.learner_steps += 1
             if self.learner_steps % self._config.target_sync_learner_steps == 0:
@@ -191,6 +195,7 @@ class Learner:
         blame = (
             f"the transitions hold non-finite values in: {', '.join(ruined)}; look at the environment"
             if ruined
-            else f"the transitions are finite, so the Q-values diverged; try a --learning-rate below {self._config.learning_rate}"
+            else "the transitions are finite, so the Q-values diverged; try a --learning-rate below "
+            f"{self._config.learning_rate}"
         )
         return f"the loss is {self._loss} at learner step {self.learner_steps}: {blame}. First bad row: {row}"

@@ -1,4 +1,4 @@
-"""TD errors and losses of Q-learning, in the field's subscripts: tm1 is where the transition starts, t where it ends."""
+"""TD errors and losses of Q-learning, in the field's subscripts: from tm1, where a transition starts, to t."""
 
 from __future__ import annotations
 

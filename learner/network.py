@@ -48,7 +48,10 @@ class QNetwork(nn.Module):
         if config.observation_scaling == "bounds":
             scale, shift = bounds_scaling(environment.observation_low, environment.observation_high)
         else:
-            scale, shift = (np.ones(environment.observation_size, np.float32), np.zeros(environment.observation_size, np.float32))
+            scale, shift = (
+                np.ones(environment.observation_size, np.float32),
+                np.zeros(environment.observation_size, np.float32),
+            )
         self._scaled = config.observation_scaling == "bounds"
         self.register_buffer("scale", torch.from_numpy(scale), persistent=False)
         self.register_buffer("shift", torch.from_numpy(shift), persistent=False)

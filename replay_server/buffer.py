@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,6 +45,7 @@ class ReplayBuffer:
     def insert(self, rows: Transition) -> NDArray[np.int64]:
         """Copies rows `[N, ...]` in, evicting the oldest. Returns their ids `[N]`. Raises ValueError on odd shapes."""
         count = len(rows.action)
+        own: NDArray[Any]
         for name, column, own in zip(Transition._fields, rows, self._columns, strict=True):
             if column.shape != (count, *own.shape[1:]):
                 raise ValueError(f"{name} has shape {column.shape}, expected {(count, *own.shape[1:])}")
@@ -50,8 +53,9 @@ class ReplayBuffer:
         kept = min(count, self.capacity)  # of a chunk larger than the ring only its end stays
         first = (self.inserted + count - kept) % self.capacity
         until_wrap = min(kept, self.capacity - first)
-        for column, own in zip((*rows, None), (*self._columns, self._priority), strict=True):
-            newest = np.full(kept, np.nan, dtype=np.float32) if column is None else column[count - kept :]
+        unknown = np.full(count, np.nan, dtype=np.float32)
+        for column, own in zip((*rows, unknown), (*self._columns, self._priority), strict=True):
+            newest = column[count - kept :]
             own[first : first + until_wrap] = newest[:until_wrap]
             own[: kept - until_wrap] = newest[until_wrap:]
         self.inserted += count
@@ -73,7 +77,7 @@ class ReplayBuffer:
         if ids.size and (ids.min() < self.inserted - self.size or ids.max() >= self.inserted):
             raise KeyError(f"ids {ids.min()}..{ids.max()}; alive are {self.inserted - self.size}..{self.inserted - 1}")
         slots = ids % self.capacity
-        return Transition(*(column.take(slots, axis=0) for column in self._columns))
+        return Transition._make(column.take(slots, axis=0) for column in self._columns)
 
     def update_priorities(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> None:
         """Stores |TD error| by id; ids that are gone are ignored and counted."""

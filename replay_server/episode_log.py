@@ -43,7 +43,7 @@ class EpisodeLog:
         count = len(chunk.episodes.episode_return)
         if count == 0:
             return
-        own = Episodes(*(column.copy() for column in chunk.episodes))
+        own = Episodes._make(column.copy() for column in chunk.episodes)
         self._rows.append(EpisodeRows(own, chunk.actor_id, chunk.incarnation, env_steps, learner_steps))
         self._next += count
         self._recent.extend(own.episode_return[-100:].tolist())

@@ -21,15 +21,13 @@ from typing import NamedTuple
 import numpy as np
 
 from common.config import ReplayConfig
-from common.process import be_nice
-from common.types import AddReply, Batch, Chunk, Episodes, SampleReply, SampleRequest
+from common.types import AddReply, Batch, Chunk, SampleReply, SampleRequest
 from replay_server.buffer import ReplayBuffer
 from replay_server.deduplication import SeenSequences
 from replay_server.episode_log import EpisodeLog, EpisodesReply
 from replay_server.rate_limiter import RateLimiter
 
 REPLY_SECONDS = 5.0  # a waiting call is answered after this time at the latest
-NICENESS = 5  # yields to the learner
 
 
 class ReplayStats(NamedTuple):
@@ -63,7 +61,6 @@ class ReplayServer:
     ) -> None:
         """`rows_per_call`: rows of the learner's sample calls, at most."""
         assert config.tolerance_samples is not None
-        be_nice(NICENESS)
         self._max_env_steps = config.max_env_steps
         self._buffer = ReplayBuffer(config.replay_capacity_transitions, observation_size)
         self._limiter = RateLimiter(

@@ -1,0 +1,142 @@
+"""Several networks on the same number of environment steps: one chart and one table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+
+from analysis.plot import draw_networks, read_curve
+from common.config import BadInput, Config, NetworkConfig, RunConfig
+
+TABLE = "compare.parquet"
+CHART = "compare.png"
+TrainOnce = Callable[[Config, Path], dict[str, Any]]  # -> the run's summary
+
+
+class Entry(NamedTuple):
+    """One training run of the comparison."""
+
+    network: str
+    seed: int
+    path: Path
+    config: Config
+
+
+def parse_network(name: str) -> tuple[int, ...]:
+    """`64x64` -> (64, 64). Raises BadInput on anything else."""
+    try:
+        hidden = tuple(int(size) for size in name.split("x"))
+        return NetworkConfig(hidden=hidden).hidden
+    except (ValueError, BadInput):
+        raise BadInput(f"--networks {name}: must be layer sizes joined by x, such as 256 or 64x64") from None
+
+
+def label(hidden: Sequence[int]) -> str:
+    """(64, 64) -> `2x64`, the tutorial's name; sizes that differ are written out."""
+    if len(set(hidden)) == 1:
+        return f"{len(hidden)}x{hidden[0]}"
+    return "-".join(str(size) for size in hidden)
+
+
+def plan_entries(config: Config, networks: Sequence[str], seeds: int, folder: Path) -> list[Entry]:
+    """Every run to make, seed by seed, so that a comparison cut short still has all networks. Raises BadInput."""
+    if seeds < 1:
+        raise BadInput(f"--seeds {seeds}: must be a whole number of at least 1")
+    if not networks:
+        raise BadInput("--networks: name at least one, such as 64x64")
+    hidden = {label(parse_network(name)): parse_network(name) for name in networks}
+    entries = []
+    for seed in range(config.run.seed, config.run.seed + seeds):
+        for name, sizes in hidden.items():
+            path = folder / f"{name}-seed-{seed}"
+            run: RunConfig = dataclasses.replace(config.run, seed=seed, run_dir=str(path))
+            network = dataclasses.replace(config.network, hidden=sizes)
+            entries.append(Entry(name, seed, path, dataclasses.replace(config, run=run, network=network)))
+    return entries
+
+
+def compare(entries: Sequence[Entry], folder: Path, train_once: TrainOnce) -> list[dict[str, Any]]:
+    """Trains every entry, and keeps table and chart up to date after each. Stops early when a run was stopped."""
+    rows: list[dict[str, Any]] = []
+    for entry in entries:
+        summary = train_once(entry.config, entry.path)
+        rows.append(_row(entry, summary))
+        pq.write_table(pa.Table.from_pylist(rows), folder / TABLE)
+        draw_networks(
+            {
+                network: [
+                    read_curve(other.path, "env-steps") for other in entries[: len(rows)] if other.network == network
+                ]
+                for network in dict.fromkeys(row["network"] for row in rows)
+            },
+            folder / CHART,
+        )
+        if summary["stopped_by"] in ("interrupted", "terminated", "error"):
+            break
+    return rows
+
+
+def print_table(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    """One line for each network: medians over its seeds, lowest and highest in brackets."""
+    table = Table(title="comparison: median [lowest, highest] over seeds")
+    for column in (
+        "network",
+        "runs",
+        "solved",
+        "time, s",
+        "env steps",
+        "learner steps",
+        "env steps to solve",
+        "final return",
+    ):
+        table.add_column(column, justify="left" if column == "network" else "right")
+    for network in dict.fromkeys(row["network"] for row in rows):
+        group = [row for row in rows if row["network"] == network]
+        table.add_row(
+            network,
+            str(len(group)),
+            f"{sum(row['solved'] for row in group)} of {len(group)}",
+            _spread([row["seconds_total"] for row in group], ".1f"),
+            _spread([row["env_steps"] for row in group], ",.0f"),
+            _spread([row["learner_steps"] for row in group], ",.0f"),
+            _spread([row["solved_env_steps"] for row in group], ",.0f"),
+            _spread([row["final_return"] for row in group], ".1f"),
+        )
+    console.print(table)
+
+
+def _row(entry: Entry, summary: dict[str, Any]) -> dict[str, Any]:
+    kept = (
+        "solved",
+        "seconds_total",
+        "seconds_to_solve",
+        "solved_env_steps",
+        "env_steps",
+        "learner_steps",
+        "stopped_by",
+    )
+    return {
+        "network": entry.network,
+        "hidden": list(entry.config.network.hidden),
+        "seed": entry.seed,
+        **{name: summary[name] for name in kept},
+        "final_return": summary["last_evaluation_return"],
+        "run": str(entry.path),
+    }
+
+
+def _spread(values: Sequence[float | None], form: str) -> str:
+    """`not solved` where every run lacks the value; runs that lack it are counted."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "not solved"
+    text = f"{np.median(known):{form}} [{min(known):{form}}, {max(known):{form}}]"
+    return text if len(known) == len(values) else f"{text} ({len(values) - len(known)} not solved)"
