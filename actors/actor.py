@@ -82,6 +82,7 @@ class Actor:
         self._policy: _Policy | None = None
         self._waiting = False
         self._seq = 0
+        self._oldest_version: int = 0  # acted with in the running chunk
 
     def __repr__(self) -> str:
         return f"actor-{self._id}"
@@ -180,7 +181,7 @@ class Actor:
         self._env_steps = 0
         policy = self._policy
         # Rows that come out next may have begun under the versions still in the n-step window.
-        self._oldest_version: int = np.iinfo(np.int64).max if policy is None else policy.version
+        self._oldest_version = int(np.iinfo(np.int64).max) if policy is None else policy.version
         self._chunk_started = self._clock()
 
 

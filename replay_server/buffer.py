@@ -45,17 +45,18 @@ class ReplayBuffer:
     def insert(self, rows: Transition) -> NDArray[np.int64]:
         """Copies rows `[N, ...]` in, evicting the oldest. Returns their ids `[N]`. Raises ValueError on odd shapes."""
         count = len(rows.action)
-        own: NDArray[Any]
-        for name, column, own in zip(Transition._fields, rows, self._columns, strict=True):
-            if column.shape != (count, *own.shape[1:]):
-                raise ValueError(f"{name} has shape {column.shape}, expected {(count, *own.shape[1:])}")
+        columns: list[NDArray[Any]] = list(self._columns)
+        arrivals: list[NDArray[Any]] = list(rows)
+        for name, own, arrived in zip(Transition._fields, columns, arrivals, strict=True):
+            if arrived.shape != (count, *own.shape[1:]):
+                raise ValueError(f"{name} has shape {arrived.shape}, expected {(count, *own.shape[1:])}")
         ids = np.arange(self.inserted, self.inserted + count, dtype=np.int64)
         kept = min(count, self.capacity)  # of a chunk larger than the ring only its end stays
         first = (self.inserted + count - kept) % self.capacity
         until_wrap = min(kept, self.capacity - first)
         unknown = np.full(count, np.nan, dtype=np.float32)
-        for column, own in zip((*rows, unknown), (*self._columns, self._priority), strict=True):
-            newest = column[count - kept :]
+        for own, arrived in zip([*columns, self._priority], [*arrivals, unknown], strict=True):
+            newest = arrived[count - kept :]
             own[first : first + until_wrap] = newest[:until_wrap]
             own[: kept - until_wrap] = newest[until_wrap:]
         self.inserted += count
