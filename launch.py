@@ -72,9 +72,9 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
 
 def main() -> int:
     """Dispatches the subcommands. Returns the exit code."""
-    command = parse(sys.argv[1:])
     sys.path.insert(0, os.getcwd())  # where modules named in --env may lie; the workers inherit it
     try:
+        command = parse(sys.argv[1:])
         return _dispatch(command.config, command.command)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)

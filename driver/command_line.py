@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -91,10 +93,23 @@ def parse(arguments: Sequence[str]) -> Command:
 
 
 def _parse(arguments: Sequence[str], defaults: Config) -> Command:
-    return tyro.cli(
+    command, unknown = tyro.cli(
         Command,
         prog="launch.py",
         args=list(arguments),
         default=Command(config=defaults),
         config=(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+        return_unknown_args=True,
     )
+    if unknown:
+        raise BadInput(_about_unknown(unknown[0]))
+    return command
+
+
+def _about_unknown(argument: str) -> str:
+    name = argument.split("=")[0].replace("_", "-")
+    sections = [*typing.get_type_hints(Config).values(), Plot, Evaluate, Compare]
+    known = [f"--{field.name.replace('_', '-')}" for section in sections for field in dataclasses.fields(section)]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    nearest = f"the nearest known option is {near[0]}" if near else "launch.py --help lists what is known"
+    return f"{argument}: unknown; {nearest}"
