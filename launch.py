@@ -72,7 +72,7 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
 
 def main() -> int:
     """Dispatches the subcommands. Returns the exit code."""
-    sys.path.insert(0, os.getcwd())  # where modules named in --env may lie; the workers inherit it
+    sys.path.insert(0, os.getcwd())  # where modules named in --env may lie
     try:
         command = parse(sys.argv[1:])
         return _dispatch(command.config, command.command)

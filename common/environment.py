@@ -7,6 +7,7 @@ back with `valid` False, and nobody stores or counts it. Under SAME_STEP the fin
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, NamedTuple, cast
 
 import gymnasium
@@ -168,10 +169,10 @@ def _describe(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvironmentSpec:
 
 def _make_vector(env_id: str, num_envs: int) -> VectorEnv[Any, Any, Any]:
     """The environment's own vectorised class where it has one that can be used, else single ones side by side."""
-    module, _, _ = env_id.rpartition(":")
+    module, _, name = env_id.rpartition(":")
     if module:
-        __import__(module)
-    spec = gymnasium.spec(env_id)
+        importlib.import_module(module)
+    spec = gymnasium.spec(name)
     own_class = spec.vector_entry_point is not None and not spec.additional_wrappers
     mode = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT if own_class else gymnasium.VectorizeMode.SYNC
     return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode=mode)

@@ -22,5 +22,8 @@ _EMBEDDED = {
 
 def prepare(embedded: bool) -> None:
     """Sets what the user has not set. Call before the first `import ray`."""
+    if embedded:  # the workers inherit it, so that `--env module:id` finds the module there too
+        folders = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), os.getcwd()]
+        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(folder for folder in folders if folder))
     for name, value in {**_ALWAYS, **(_EMBEDDED if embedded else {})}.items():
         os.environ.setdefault(name, value)

@@ -6,6 +6,7 @@ the real traceback. Everything it waits for goes through one table, from Ray's r
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -170,7 +171,7 @@ class Supervisor:
 
     def _role_raised(self, role: Role, error: RayTaskError) -> None:
         """An exception in the role's own code, or what it met when a peer died: then the peer is the one to name."""
-        failure = Failure(role.name, str(error))
+        failure = Failure(role.name, _plain(str(error)))
         if isinstance(error.cause, RayActorError):
             self._peer_failure = self._peer_failure or (time.monotonic(), failure)
             self._watch(self._replay, self._replay.handle.stats.remote(), lambda stats: None)
@@ -181,7 +182,7 @@ class Supervisor:
         if role not in self._actors:
             self._fail(role.name, f"its process died\n{error}")
         elif isinstance(error, ActorDiedError) and error.actor_init_failed:
-            self._fail(role.name, str(error))
+            self._fail(role.name, _plain(str(error)))
         else:
             self._replace(role, error)
 
@@ -365,3 +366,8 @@ class Supervisor:
         except (RayError, GetTimeoutError):
             return
         on_value(value)
+
+
+def _plain(text: str) -> str:
+    """Without the colours that Ray puts into its tracebacks."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

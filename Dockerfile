@@ -1,0 +1,28 @@
+# The image of every service in docker-compose.yml.
+FROM python:3.11.15-slim-bookworm
+
+# Has torch without CUDA, which would add gigabytes: pip prefers its 2.x.y+cpu to the plain 2.x.y of the default index.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+ENV PYTHONUNBUFFERED=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+
+RUN useradd --create-home --uid 1000 dqn
+WORKDIR /app
+
+# The dependencies have a layer of their own, so that editing the code does not install them again.
+COPY pyproject.toml ./
+RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+        > /tmp/requirements.txt \
+    && pip install --extra-index-url "$TORCH_INDEX" --requirement /tmp/requirements.txt
+
+# The code stays root's: the user who runs it can write to runs/ and nowhere else in it. A new volume takes its owner
+# from that folder.
+COPY . .
+RUN pip install --no-deps --editable . \
+    && install --directory --owner=dqn --group=dqn runs
+
+USER dqn
+CMD ["python", "launch.py", "--help"]

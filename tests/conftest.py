@@ -1,0 +1,30 @@
+"""What all tests share: Ray's settings before Ray is imported, and one Ray session for those that need it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from driver import ray_environment
+
+_HERE = str(Path(__file__).parent)  # of environments.py, which runs name in --env
+sys.path.insert(0, _HERE)
+os.environ["PYTHONPATH"] = _HERE
+ray_environment.prepare(embedded=True)
+
+
+@pytest.fixture(scope="session")
+def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An embedded Ray without dashboard, with a home folder of its own for its token."""
+    from driver import session
+
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    ray_session = session.start_embedded(cpus=12, dashboard=False)
+    yield
+    ray_session.close()
+    patch.undo()

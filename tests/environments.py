@@ -1,0 +1,96 @@
+"""Environments for tests, as a user would bring them: `--env environments:Name`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+
+class OneState(gymnasium.Env[np.ndarray, int]):
+    """One state; action 0 pays 1, action 1 nothing. Never terminates."""
+
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        return np.ones(1, dtype=np.float32), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return np.ones(1, dtype=np.float32), float(action == 0), False, False, {}
+
+
+class ShortEpisodes(OneState):
+    """Every episode lasts one step."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return np.ones(1, dtype=np.float32), float(action == 0), True, False, {}
+
+
+class FailsAtStep37(OneState):
+    """Raises at its 37th step."""
+
+    _steps = 0
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self._steps += 1
+        if self._steps == 37:
+            raise RuntimeError("the simulator broke at step 37")
+        return super().step(action)
+
+
+class InfiniteReward(OneState):
+    """Pays infinity now and then."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = super().step(action)
+        return observation, float("inf") if self.np_random.random() < 0.01 else reward, terminated, truncated, info
+
+
+class OddObservations(OneState):
+    """float64 and two-dimensional, handed out as the same array object each time."""
+
+    observation_space = spaces.Box(-100, 100, (2, 3), np.float64)
+
+    def __init__(self) -> None:
+        self._array = np.zeros((2, 3), dtype=np.float64)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self._array[:] = 0
+        return self._array, {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self._array += 1
+        return self._array, float(action == 0), False, False, {}
+
+
+class Slow(OneState):
+    """0.2 seconds a step."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        time.sleep(0.2)
+        return super().step(action)
+
+
+class DictObservations(OneState):
+    """What DQN here refuses."""
+
+    observation_space = spaces.Dict({"a": spaces.Box(-1, 1, (1,), np.float32)})
+
+
+def _register(name: str, entry_point: type, max_episode_steps: int) -> None:
+    gymnasium.register(name, entry_point=entry_point, max_episode_steps=max_episode_steps)
+
+
+_register("OneState-v0", OneState, 5)
+_register("ShortEpisodes-v0", ShortEpisodes, 10)
+_register("FailsAtStep37-v0", FailsAtStep37, 100)
+_register("InfiniteReward-v0", InfiniteReward, 20)
+_register("OddObservations-v0", OddObservations, 20)
+_register("Slow-v0", Slow, 5)
+_register("DictObservations-v0", DictObservations, 5)

@@ -1,0 +1,202 @@
+"""Whole runs inside one Ray session: the roles, the driver and the run folder together."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import ray
+import torch
+
+from common.config import (
+    ActorConfig,
+    Config,
+    EvaluatorConfig,
+    LearnerConfig,
+    NetworkConfig,
+    ReplayConfig,
+    RunConfig,
+)
+from driver.display import Display
+from driver.signals import StopSignals
+from driver.supervisor import Supervisor
+from driver.topology import Topology
+from driver.training import Plan, make_plan, run_once
+from launch import build_topology
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+def config(env: str, **replay: Any) -> Config:
+    """Two small actors, a small network, no wish to solve anything."""
+    return Config(
+        run=RunConfig(env=env, max_seconds=60),
+        actor=ActorConfig(actors=2, envs_per_actor=2, epsilon_schedule="exponential", chunk_rows=32),
+        network=NetworkConfig(hidden=(32,)),
+        learner=LearnerConfig(batch_size=32, target_sync_learner_steps=30),
+        replay=ReplayConfig(**{"learning_starts_transitions": 100, "max_env_steps": 2000} | replay),
+        evaluator=EvaluatorConfig(stop_when_solved=False),
+    )
+
+
+def train(
+    config: Config, path: Path, build: Any = build_topology, signals: StopSignals | None = None
+) -> dict[str, Any]:
+    """One run in an empty folder; its summary."""
+    path.mkdir(exist_ok=True)
+    plan = make_plan(config, embedded=True)
+    began = time.monotonic()
+    display = Display(plan.config, plan.solved_return)
+    return run_once(plan, path, display, signals or StopSignals(), build, lambda: time.monotonic() - began)
+
+
+def metrics(path: Path, kind: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(path / "metrics.parquet").to_pylist()
+    return [row for row in rows if row["kind"] == kind]
+
+
+def test_a_run_to_its_limit_leaves_every_file_in_readable_form(tmp_path: Path) -> None:
+    summary = train(config("CartPole-v1"), tmp_path)
+    assert summary["stopped_by"] == "max_env_steps"
+    assert summary["error"] is None
+    assert 2000 <= summary["env_steps"] < 2000 + 1500
+    assert summary["target_syncs"] == summary["learner_steps"] // 30
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    settings = json.loads((tmp_path / "config.json").read_text())["settings"]
+    assert settings["replay_capacity_transitions"] == 50_000
+    episodes = pq.read_table(tmp_path / "episodes.parquet").to_pylist()
+    assert len(episodes) == summary["episodes"] > 0
+    assert all(row["episode_return"] == row["length_env_steps"] for row in episodes)  # CartPole pays 1 a step
+    assert metrics(tmp_path, "look")[-1]["learner_steps"] % 30 == 0
+    for name in ("q_network.pth", "last_q_network.pth"):
+        state = torch.load(tmp_path / name, weights_only=True)
+        assert [tuple(tensor.shape) for tensor in state.values()] == [(32, 4), (32,), (2, 32), (2,)]
+    assert (tmp_path / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("actors", "samples_per_insert"), [(1, 1.0), (2, 8.0), (8, 32.0)])
+def test_samples_per_insert_comes_out_as_set(tmp_path: Path, actors: int, samples_per_insert: float) -> None:
+    base = config("CartPole-v1", samples_per_insert=samples_per_insert, max_env_steps=12_000 if actors < 8 else 6000)
+    summary = train(
+        dataclasses.replace(base, actor=ActorConfig(actors=actors, envs_per_actor=2, chunk_rows=32)), tmp_path
+    )
+    assert summary["samples_per_insert"] == pytest.approx(samples_per_insert, rel=0.1)
+
+
+def test_params_that_force_an_action_reach_every_actor_and_a_replaced_one(tmp_path: Path) -> None:
+    """Initial params under which action 0 always wins: with epsilon 0 every episode earns the full reward."""
+    state = {"0.weight": torch.zeros(32, 1), "0.bias": torch.zeros(32), "2.weight": torch.zeros(2, 32)}
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    torch.save({**state, "2.bias": torch.tensor([1.0, 0.0])}, saved / "q_network.pth")
+    base = config("environments:OneState-v0", max_env_steps=100_000, samples_per_insert=1.0)
+    forced = dataclasses.replace(
+        base,
+        run=dataclasses.replace(base.run, initial_params=str(saved)),
+        actor=dataclasses.replace(base.actor, epsilon_start=0.0, epsilon_end=0.0),
+        learner=dataclasses.replace(base.learner, learning_rate=1e-5, learning_rate_final=1e-5),
+    )
+
+    def build_and_kill(plan: Plan, namespace: str) -> Topology:
+        topology = build_topology(plan, namespace)
+        ray.get([actor.__ray_ready__.remote() for actor in topology.actors], timeout=60)
+        ray.kill(topology.actors[1], no_restart=False)
+        return topology
+
+    run = tmp_path / "run"
+    summary = train(forced, run, build_and_kill)
+    episodes = pq.read_table(run / "episodes.parquet").to_pylist()
+    assert {row["actor_id"] for row in episodes} == {0, 1}
+    assert {row["episode_return"] for row in episodes} == {5.0}
+    assert summary["duplicate_chunks"] == 0
+
+
+def test_truncation_keeps_the_bootstrap_through_the_whole_system(tmp_path: Path) -> None:
+    """One state, reward 1 or 0, cut after 5 steps, gamma 0.9, one step: Q = 10 and 9; as termination about 3 at most."""
+    base = config("environments:OneState-v0", max_env_steps=6000)
+    analytic = dataclasses.replace(
+        base,
+        actor=dataclasses.replace(base.actor, gamma=0.9, n_step=1, epsilon_start=0.5, epsilon_end=0.5),
+        learner=dataclasses.replace(base.learner, learning_rate=3e-3, target_sync_learner_steps=20),
+    )
+    train(analytic, tmp_path)
+    state = list(torch.load(tmp_path / "last_q_network.pth", weights_only=True).values())
+    hidden = torch.relu(state[0] @ torch.ones(1) + state[1])
+    assert (state[2] @ hidden + state[3]).tolist() == pytest.approx([10.0, 9.0], abs=0.1)
+
+
+@pytest.mark.parametrize("env", ["ShortEpisodes-v0", "OddObservations-v0", "Slow-v0"])
+def test_unusual_environments_train(tmp_path: Path, env: str) -> None:
+    steps = {"Slow-v0": 60}.get(env, 1500)
+    summary = train(config(f"environments:{env}", max_env_steps=steps, learning_starts_transitions=20), tmp_path)
+    assert summary["stopped_by"] == "max_env_steps"
+    assert summary["learner_steps"] > 0
+    assert summary["solved"] is False
+    episodes = pq.read_table(tmp_path / "episodes.parquet").to_pylist()
+    limit = {"ShortEpisodes-v0": 1, "OddObservations-v0": 20, "Slow-v0": 5}[env]
+    assert {row["length_env_steps"] for row in episodes} == {limit}
+
+
+def test_an_error_in_an_environment_ends_the_run_with_role_and_traceback(tmp_path: Path) -> None:
+    summary = train(config("environments:FailsAtStep37-v0"), tmp_path)
+    assert summary["stopped_by"] == "error"
+    assert summary["error"].startswith("actor-")
+    assert "the simulator broke at step 37" in summary["error"]
+    assert "environments.py" in summary["error"]
+    assert pq.read_table(tmp_path / "metrics.parquet").num_columns > 20
+
+
+def test_an_infinite_reward_ends_the_run_with_the_reason(tmp_path: Path) -> None:
+    summary = train(config("environments:InfiniteReward-v0"), tmp_path)
+    assert summary["error"].startswith("learner: ")
+    assert "non-finite values in: reward" in summary["error"]
+
+
+@pytest.mark.parametrize("role", ["replay", "learner", "evaluator"])
+def test_a_killed_role_ends_the_run_by_its_name_and_keeps_the_files(tmp_path: Path, role: str) -> None:
+    def build_and_kill(plan: Plan, namespace: str) -> Topology:
+        topology = build_topology(plan, namespace)
+        ray.get([handle.__ray_ready__.remote() for handle in topology[:3]], timeout=60)
+        ray.kill(getattr(topology, role))
+        return topology
+
+    summary = train(config("CartPole-v1"), tmp_path, build_and_kill)
+    assert summary["stopped_by"] == "error"
+    assert summary["error"].startswith({"replay": "replay server"}.get(role, role))
+    assert (tmp_path / "summary.json").exists()
+
+
+def test_actors_that_die_again_and_again_end_the_run(tmp_path: Path) -> None:
+    base = config("CartPole-v1", max_env_steps=None)
+    stubborn = dataclasses.replace(base, run=dataclasses.replace(base.run, actor_restarts_per_minute=0))
+
+    def build_and_kill(plan: Plan, namespace: str) -> Topology:
+        topology = build_topology(plan, namespace)
+        ray.get([actor.__ray_ready__.remote() for actor in topology.actors], timeout=60)
+        ray.kill(topology.actors[0], no_restart=False)
+        return topology
+
+    summary = train(stubborn, tmp_path, build_and_kill)
+    assert summary["error"].startswith("actor-0")
+    assert "1 actor processes died within a minute, 0 are replaced" in summary["error"]
+
+
+def test_the_supervisor_reports_who_is_missing(tmp_path: Path) -> None:
+    """More roles than the session has CPUs: the actors that fit nowhere are named."""
+    base = config("CartPole-v1")
+    crowded = dataclasses.replace(
+        base,
+        run=dataclasses.replace(base.run, max_seconds=5),
+        actor=dataclasses.replace(base.actor, actors=40),
+    )
+    summary = train(crowded, tmp_path)
+    assert summary["stopped_by"] == "max_seconds"
+    assert summary["learner_steps"] == 0
+    assert np.isfinite(summary["seconds_total"])
+    assert Supervisor.__doc__
