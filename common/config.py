@@ -48,13 +48,13 @@ class ActorConfig:
     """Discount for each environment step."""
     n_step: int = 3
     """Environment steps that one transition spans."""
-    epsilon_schedule: Literal["exponential", "ladder"] = "ladder"
-    """Exploration: Ape-X ladder (fixed per environment), or exponential decay."""
+    epsilon_schedule: Literal["exponential", "ladder"] = "exponential"
+    """Exploration: exponential decay, or the Ape-X ladder (fixed per environment)."""
     epsilon_start: float = 1.0
     """Exponential: epsilon at environment step 0."""
-    epsilon_end: float = 0.05
+    epsilon_end: float = 0.1
     """Exponential: epsilon in the end."""
-    epsilon_decay_env_steps: float = 3000.0
+    epsilon_decay_env_steps: float = 2000.0
     """Exponential: global environment steps for a decay by 1/e."""
     epsilon_ladder_base: float = 0.7
     """Ladder: epsilon_i = base ** (1 + alpha * i / (N - 1))."""

@@ -107,7 +107,7 @@ def _parse(arguments: Sequence[str], defaults: Config) -> Command:
 
 
 def _about_unknown(argument: str) -> str:
-    name = argument.split("=")[0].replace("_", "-")
+    name = argument.split("=", maxsplit=1)[0].replace("_", "-")
     sections = [*typing.get_type_hints(Config).values(), Plot, Evaluate, Compare]
     known = [f"--{field.name.replace('_', '-')}" for section in sections for field in dataclasses.fields(section)]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
