@@ -16,7 +16,7 @@ import tyro
 INLINE_LIMIT_BYTES = 100 * 1024
 """Ray ships a smaller argument or reply inside the call; just above it is the most expensive size."""
 
-_DEFAULT_CHUNK_ROWS = 128
+_DEFAULT_CHUNK_ROWS = 64
 _ROWS_IN_FLIGHT = 1400  # of all actors together; the contract allows 1,500 with what a last vector step adds
 
 
@@ -61,7 +61,7 @@ class ActorConfig:
     epsilon_ladder_alpha: float = 7.0
     """Ladder: see above; N environments of all actors."""
     chunk_rows: int | None = None
-    """Transitions in a chunk [128, fewer above 10 actors]."""
+    """Transitions in a chunk [64, fewer above 21 actors]."""
     chunk_seconds: float = 0.5
     """A chunk ships after this time even if it is short, seconds."""
 
