@@ -143,13 +143,13 @@ def exit_code(stopped_by: str) -> int:
 @contextmanager
 def _folder_and_session(path: Path, config: Config, display: Display) -> Iterator[StopSignals]:
     """A new folder and a Ray session with our signal handlers. Leaves no folder behind where Ray cannot be had."""
-    created = not path.exists()
+    created = [folder for folder in (path, *path.parents) if not folder.exists()]
     run_folder.create_run_dir(path)
     try:
         ray_session = start_session(config, display)
     except BadInput:
-        if created:
-            path.rmdir()
+        for folder in created:
+            folder.rmdir()
         raise
     signals = StopSignals()
     signals.install()

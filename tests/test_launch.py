@@ -1,0 +1,234 @@
+"""launch.py as a user meets it: bad input, signals, killed processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import launch
+
+ROOT = Path(__file__).resolve().parent.parent
+END_SECONDS = 60  # for the machine at its busiest; the product's promise is in the assertions
+
+
+def run_main(*arguments: str) -> int:
+    """launch.main in this process; only for input that starts nothing."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(sys, "argv", ["launch.py", *arguments])
+    try:
+        return launch.main()
+    except SystemExit as stopped:
+        return int(stopped.code or 0)
+    finally:
+        patch.undo()
+
+
+@pytest.fixture
+def finished_run(tmp_path: Path) -> Path:
+    """The least that makes a run folder, with a 4-8-2 network."""
+    run = tmp_path / "finished"
+    run.mkdir()
+    config = {"settings": {"env": "CartPole-v1"}, "environment": {"solved_return": 475.0}}
+    (run / "config.json").write_text(json.dumps(config))
+    shapes = {"0.weight": (8, 4), "0.bias": (8,), "2.weight": (2, 8), "2.bias": (2,)}
+    torch.save({name: torch.zeros(shape) for name, shape in shapes.items()}, run / "q_network.pth")
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("--actors 0", "--actors 0: must be"),
+        ("--actors -3", "--actors -3: must be"),
+        ("--actors many", "--actors"),
+        ("--actors 10000", "--actors 10000: they need"),
+        ("--env Nowhere-v0", "--env Nowhere-v0: "),
+        ("--env no_such_module:Env-v0", "--env no_such_module:Env-v0: "),
+        ("--env Pendulum-v1", "Discrete"),
+        ("--env environments:DictObservations-v0", "Dict"),
+        ("--hidden 64 0", "--hidden 64 0: every layer"),
+        ("--gamma 1.5", "--gamma 1.5: must lie in [0, 1]"),
+        ("--batch-size 60000", "--batch-size 60000: is larger than --replay-capacity-transitions 50000"),
+        ("--tolerance-samples 10", "wait for each other for ever"),
+        ("--replay-capacity-transitions 1000000000000", "transitions would fit"),
+        ("--envs-per-actor 1000000000", "would fit"),
+        ("--run-dir /proc/nowhere", "--run-dir /proc/nowhere: cannot be written"),
+        ("--actor 3", "the nearest known option is --actors"),
+        ("plot", "no run folder given"),
+        ("plot nowhere", "nowhere: no run folder"),
+        ("status nowhere", "nowhere: no run folder"),
+        ("evaluate nowhere", "nowhere: no run folder"),
+        ("--initial-params nowhere", "no q_network.pth"),
+        ("compare --networks 64y", "--networks 64y: must be"),
+        ("compare --seeds 0", "--seeds 0: must be"),
+        ("--address ray://head:10001", "ray job submit"),
+    ],
+)
+def test_bad_input_gets_one_clear_message_and_exit_code_2(
+    arguments: str, expected: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_main(*arguments.split()) == 2
+    output = "".join(capsys.readouterr())
+    assert expected in output
+    assert "Traceback" not in output
+    assert len(output.splitlines()) <= 15
+    assert list(tmp_path.iterdir()) == []  # nothing started, nothing left
+
+
+def test_a_used_run_folder_is_refused_and_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "precious").write_text("data")
+    assert run_main("--run-dir", str(tmp_path)) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_params_of_another_shape_are_refused(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("--initial-params", str(finished_run)) == 2
+    assert "4-8-2, but this run needs 4-128-128-2" in capsys.readouterr().err
+
+
+class _Malicious:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("it-ran",)
+
+
+@pytest.mark.parametrize("command", [["evaluate"], ["--initial-params"]])
+def test_a_network_file_that_would_run_code_is_refused_and_does_not_run(
+    finished_run: Path, command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished_run)
+    torch.save({"0.weight": _Malicious()}, finished_run / "q_network.pth")
+    assert run_main(*command, str(finished_run)) == 2
+    assert "holds more than tensors" in capsys.readouterr().err
+    assert not (finished_run / "it-ran").exists()
+
+
+def test_evaluate_plays_a_saved_network_and_writes_a_video(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = finished_run / "video"
+    assert run_main("evaluate", str(finished_run), "--episodes", "20", "--video", str(video)) == 0
+    output = capsys.readouterr().out
+    assert "20 greedy episodes, seed 0" in output
+    assert "below the return that counts as solved" in output  # all Q-values are equal, so it always pushes left
+    assert [path.suffix for path in video.iterdir()] == [".mp4"]
+
+
+@contextmanager
+def launched(run_dir: Path, *options: str, ignore_sigint: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """A run of its own, killed with all its processes if the test fails."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "launch.py"), "--no-dashboard", "--run-dir", str(run_dir), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "HOME": str(run_dir.parent)},
+        preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignore_sigint else None,  # noqa: PLW1509
+    )
+    timer = threading.Timer(3 * END_SECONDS, process.kill)
+    timer.start()
+    try:
+        yield process
+    finally:
+        timer.cancel()
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+        process.wait()
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """Output up to the line that holds `text`."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return "".join(lines)
+    raise AssertionError(f"{text!r} never came:\n{''.join(lines)}")
+
+
+def assert_all_gone(processes: list[psutil.Process]) -> None:
+    """The product promises 10 seconds from its end."""
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert alive == []
+
+
+LONG = ("--actors", "2", "--no-stop-when-solved", "--hidden", "16", "--samples-per-insert", "4")
+
+
+def test_a_killed_actor_is_replaced_and_an_interrupt_saves_even_where_it_arrives_ignored(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with launched(run, *LONG, ignore_sigint=True) as process:
+        read_until(process, "env steps")
+        family = psutil.Process(process.pid).children(recursive=True)
+        actor = next(child for child in family if child.name().startswith("ray::Actor"))
+        actor.kill()
+        read_until(process, "replaced (number 1)")
+        read_until(process, "env steps")
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        output = process.communicate(timeout=END_SECONDS)[0]
+        assert process.returncode == 130, output
+    assert_all_gone(family)
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["stopped_by"] == "interrupted"
+    assert summary["actor_restarts"] == 1
+    assert summary["duplicate_chunks"] == 0
+    episodes = pq.read_table(run / "episodes.parquet").to_pylist()
+    assert len(episodes) == summary["episodes"]
+    assert {row["incarnation"] for row in episodes} >= {0}
+    assert sum(row["length_env_steps"] for row in episodes) <= summary["env_steps"]
+    assert (run / "q_network.pth").exists()
+
+
+def test_a_termination_saves_and_leaves_no_process(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with launched(run, *LONG) as process:
+        read_until(process, "env steps")
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        output = process.communicate(timeout=END_SECONDS)[0]
+        assert process.returncode == 143, output
+    assert_all_gone(family)
+    assert json.loads((run / "summary.json").read_text())["stopped_by"] == "terminated"
+    assert len(output.splitlines()) <= 15
+
+
+def test_an_error_in_a_role_exits_with_1_and_the_traceback(tmp_path: Path) -> None:
+    with launched(tmp_path / "run", "--env", "environments:FailsAtStep37-v0", "--actors", "1") as process:
+        output = process.communicate(timeout=2 * END_SECONDS)[0]
+    assert process.returncode == 1, output
+    assert "error in the actor-0" in output
+    assert "RuntimeError: the simulator broke at step 37" in output
+
+
+def test_nothing_listens_beyond_loopback_and_the_token_file_is_private(tmp_path: Path) -> None:
+    with launched(tmp_path / "run", *LONG) as process:
+        read_until(process, "env steps")
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        listening = {
+            connection.laddr.ip
+            for member in family
+            for connection in member.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=END_SECONDS)
+    assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    token = tmp_path / ".ray" / "auth_token"
+    assert token.stat().st_mode & 0o077 == 0
