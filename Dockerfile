@@ -18,9 +18,9 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
         > /tmp/requirements.txt \
     && pip install --extra-index-url "$TORCH_INDEX" --requirement /tmp/requirements.txt
 
-# The code stays root's: the user who runs it can write to runs/ and nowhere else in it. A new volume takes its owner
-# from that folder.
-COPY . .
+# Owned by the user who runs it: files that only their owner may read keep their mode. A new volume takes its owner from
+# the folder runs/.
+COPY --chown=dqn:dqn . .
 RUN pip install --no-deps --editable . \
     && install --directory --owner=dqn --group=dqn runs
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 import ray
+from ray.exceptions import RuntimeEnvSetupError
 
 from common.config import BadInput
 from driver.resources import OBJECT_STORE_BYTES
@@ -59,7 +60,7 @@ def attach(address: str) -> RaySession:
             log_to_driver=False,
             logging_level="ERROR",
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RuntimeEnvSetupError) as error:
         reason = " ".join(str(error).split())[:300]
         raise BadInput(
             f"--address {address}: no Ray cluster answers there ({reason}); use auto or host:port of a running head, "
