@@ -130,6 +130,8 @@ class LearnerConfig:
     """Transitions in one learner step."""
     target_sync_learner_steps: int = 100
     """Target copy and params broadcast every so many learner steps."""
+    params_average: float = 0.998
+    """Share of the published average kept at each learner step; 0 publishes the online params."""
     max_learner_steps: int | None = None
     """The run ends at this learner step."""
     learner_threads: int = 1
@@ -141,6 +143,7 @@ class LearnerConfig:
             "learning_rate_decay_learner_steps",
         )  # fmt: skip
         _require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "must be above 0")
+        _require(0 <= self.params_average < 1, "params_average", self.params_average, "must lie in [0, 1)")
         _require(
             1e-5 <= self.learning_rate_final <= self.learning_rate,
             "learning_rate_final",

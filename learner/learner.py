@@ -10,6 +10,7 @@ Run by the driver as a Ray actor: `run` occupies its thread, the rest comes in o
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from typing import Protocol
@@ -48,7 +49,7 @@ class NonFiniteError(ArithmeticError):
 
 
 class Learner:
-    """Online and target network, optimizer and counters."""
+    """Online and target network, the published average, optimizer and counters."""
 
     def __init__(
         self,
@@ -65,8 +66,8 @@ class Learner:
         self._online = QNetwork(network, environment, generator)
         if initial_params is not None:
             self._online.load(initial_params)
-        self._target = QNetwork(network, environment, generator)
-        self._copy_online_to_target()
+        self._target = copy.deepcopy(self._online)
+        self._average = copy.deepcopy(self._online)  # what is published
         self._optimizer = torch.optim.Adam(self._online.parameters(), lr=config.learning_rate, fused=True)
         self.learner_steps = 0
         self._target_syncs = 0
@@ -156,8 +157,18 @@ class Learner:
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
+        self._update_average()
         priority: NDArray[np.float32] = error.detach().abs().numpy()
         return priority
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Polyak's average of the online params: single updates flip greedy actions to and fro, the average does not.
+
+        Polyak and Juditsky, https://doi.org/10.1137/0330046. Only what is published is averaged, never the target.
+        """
+        for average, online in zip(self._average.parameters(), self._online.parameters(), strict=True):
+            average.lerp_(online, 1 - self._config.params_average)
 
     def _learning_rate(self) -> float:
         """Linear in learner steps from learning_rate to learning_rate_final."""
@@ -179,7 +190,7 @@ class Learner:
         self._target.load_state_dict(self._online.state_dict())
 
     def _export(self) -> Params:
-        return Params(version=self.learner_steps, env_steps=self._env_steps, arrays=self._online.export())
+        return Params(version=self.learner_steps, env_steps=self._env_steps, arrays=self._average.export())
 
     def _reached_the_limit(self) -> bool:
         limit = self._config.max_learner_steps

@@ -1,0 +1,425 @@
+"""An actor with a writer and a params source that check what they get, without Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import pytest
+from fakes import WAIT_SECONDS, constant_arrays, forced_params, random_arrays
+from gymnasium import spaces
+
+from actors.actor import Actor
+from actors.policy import exponential_epsilon
+from common.config import ActorConfig
+from common.environment import EnvironmentSpec, probe
+from common.params import layer_shapes
+from common.types import AddReply, Chunk, Params, Transition
+
+HIDDEN = (8,)
+NEVER = 1e9  # seconds: chunks ship when they are full
+
+
+class Counting(gymnasium.Env[np.ndarray, int]):
+    """The observation is t; pays the action; counts the real steps of all its copies. Never ends."""
+
+    observation_space = spaces.Box(0, 1e6, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+    real_steps: ClassVar[int] = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self._t = 0
+        return np.array([0], dtype=np.float32), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        Counting.real_steps += 1
+        self._t += 1
+        return np.array([self._t], dtype=np.float32), float(action), False, False, {}
+
+
+class OneStep(Counting):
+    """Every episode lasts one step."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        observation, reward, _, truncated, info = super().step(action)
+        return observation, reward, True, truncated, info
+
+
+class SometimesEnds(Counting):
+    """Ends with a probability of 0.3 at each step."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        observation, reward, _, truncated, info = super().step(action)
+        return observation, reward, bool(self.np_random.random() < 0.3), truncated, info
+
+
+gymnasium.register("Counting-v0", entry_point=Counting)
+gymnasium.register("CountingOneStep-v0", entry_point=OneStep)
+gymnasium.register("CountingSometimesEnds-v0", entry_point=SometimesEnds, max_episode_steps=5)
+
+
+class Writer:
+    """Keeps the chunks and checks each against what an actor may ship; says stop after so many."""
+
+    def __init__(
+        self,
+        spec: EnvironmentSpec,
+        gamma: float = 0.5,
+        n_step: int = 1,
+        stop_after: int | None = None,
+        incarnation: int = 0,
+        env_steps_of_others: int = 0,
+        at_add: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.chunks: list[Chunk] = []
+        self._spec = spec
+        self._discounts = [0.0, *(gamma**k for k in range(1, n_step + 1))]
+        self._stop_after = stop_after
+        self._incarnation = incarnation
+        self._env_steps = env_steps_of_others
+        self._at_add = at_add
+
+    def add(self, chunk: Chunk) -> AddReply:
+        assert chunk.seq == len(self.chunks)
+        assert chunk.incarnation == self._incarnation
+        assert chunk.env_steps >= 0
+        self._check(chunk.transition)
+        count = len(chunk.episodes.episode_return)
+        assert [(column.shape, column.dtype.name) for column in chunk.episodes] == [
+            ((count,), "float64"), ((count,), "int64"), ((count,), "float32"), ((count,), "int64"),
+        ]  # fmt: skip
+        self.chunks.append(chunk)
+        self._env_steps += chunk.env_steps
+        self._at_add()
+        stop = self._stop_after is not None and len(self.chunks) >= self._stop_after
+        return AddReply(env_steps=self._env_steps, held="", stop=stop)
+
+    def _check(self, rows: Transition) -> None:
+        count, size = len(rows.action), self._spec.observation_size
+        assert [(column.shape, column.dtype.name) for column in rows] == [
+            ((count, size), "float32"), ((count,), "int64"), ((count,), "float32"), ((count,), "float32"),
+            ((count, size), "float32"),
+        ]  # fmt: skip
+        assert ((rows.action >= 0) & (rows.action < self._spec.action_count)).all()
+        assert np.isin(rows.discount, np.array(self._discounts, dtype=np.float32)).all()
+
+    @property
+    def rows(self) -> Transition:
+        """Of all chunks."""
+        return Transition._make(
+            np.concatenate(column) for column in zip(*(chunk.transition for chunk in self.chunks), strict=True)
+        )
+
+    def episodes(self, name: str) -> list[float]:
+        """One column of all episodes."""
+        return [value for chunk in self.chunks for value in getattr(chunk.episodes, name).tolist()]
+
+
+class ParamsOf:
+    """A params source."""
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+
+    def newest(self) -> Params:
+        return self._params
+
+
+class Clock:
+    """Shows what it is set to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def config(**settings: Any) -> ActorConfig:
+    """One environment, n = 1, random actions, chunks of 4 rows, unless said otherwise."""
+    plain = ActorConfig(
+        actors=1,
+        envs_per_actor=1,
+        gamma=0.5,
+        n_step=1,
+        epsilon_schedule="exponential",
+        epsilon_start=1.0,
+        epsilon_end=1.0,
+        chunk_rows=4,
+        chunk_seconds=NEVER,
+    )
+    return dataclasses.replace(plain, **settings)
+
+
+def params(version: int, spec: EnvironmentSpec) -> Params:
+    shapes = layer_shapes(spec.observation_size, HIDDEN, spec.action_count)
+    return Params(version=version, env_steps=0, arrays=random_arrays(shapes, seed=version))
+
+
+def started(
+    env_id: str,
+    settings: ActorConfig,
+    actor_id: int = 0,
+    incarnation: int = 0,
+    seed: int = 0,
+    version: int = 0,
+    clock: Clock | None = None,
+    **writer: Any,
+) -> tuple[Actor, Writer]:
+    """An actor that has begun, and its writer."""
+    spec = probe(env_id)
+    replay = Writer(spec, settings.gamma, settings.n_step, incarnation=incarnation, **writer)
+    actor = Actor(actor_id, settings, spec, HIDDEN, seed, clock or Clock())
+    actor.start(incarnation, replay, ParamsOf(params(version, spec)))
+    return actor, replay
+
+
+def step_until_stopped(actor: Actor) -> None:
+    while not actor.step():
+        pass
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("env_id", ["CountingSometimesEnds-v0", "CountingOneStep-v0", "Counting-v0"])
+def test_chunks_add_up_to_the_real_environment_steps(env_id: str, n_step: int) -> None:
+    before = Counting.real_steps
+    actor, replay = started(
+        env_id, config(envs_per_actor=3, n_step=n_step, chunk_rows=16), actor_id=2, incarnation=1, stop_after=12
+    )
+    step_until_stopped(actor)
+    assert {chunk.actor_id for chunk in replay.chunks} == {2}
+    env_steps = sum(chunk.env_steps for chunk in replay.chunks)
+    assert env_steps == Counting.real_steps - before
+    assert all(16 <= len(chunk.transition.action) < 16 + 3 * n_step for chunk in replay.chunks)
+    waiting = env_steps - len(replay.rows.action)  # start states still within the n-step window
+    assert waiting == 0 if n_step == 1 else 0 <= waiting <= 3 * (n_step - 1)
+
+
+def test_episode_returns_are_lengths_in_cartpole() -> None:
+    actor, replay = started("CartPole-v1", config(envs_per_actor=4, n_step=3, chunk_rows=64), stop_after=20)
+    step_until_stopped(actor)
+    lengths, returns = replay.episodes("length_env_steps"), replay.episodes("episode_return")
+    assert len(lengths) > 30
+    assert lengths == returns
+    assert all(8 <= length <= 500 for length in lengths)
+    ends = int((replay.rows.discount == 0).sum())  # each episode ends in 3 rows without a bootstrap
+    assert ends == 3 * len(lengths)
+    assert sum(lengths) <= sum(chunk.env_steps for chunk in replay.chunks)
+
+
+def test_episodes_carry_the_version_and_epsilon_of_their_last_step() -> None:
+    """Episodes of one step and chunks of one row: a step, a reset, a step, ..."""
+    settings = config(chunk_rows=1, epsilon_start=1.0, epsilon_end=0.0, epsilon_decay_env_steps=10)
+    actor, replay = started("CountingOneStep-v0", settings)
+    spec = probe("CountingOneStep-v0")
+    for version in (0, 100, 200):
+        actor.set_params(params(version, spec))
+        actor.step()
+        actor.step()
+    assert replay.episodes("params_version") == [0, 100, 200]
+    expected = [exponential_epsilon(settings, env_steps) for env_steps in (0, 1, 2)]
+    assert replay.episodes("epsilon") == pytest.approx(expected)
+
+
+def test_every_chunk_has_its_own_arrays() -> None:
+    actor, replay = started("Counting-v0", config(chunk_rows=4))
+    for _ in range(4):
+        actor.step()
+    first = replay.chunks[0].transition.observation.copy()
+    for _ in range(8):
+        actor.step()
+    np.testing.assert_array_equal(replay.chunks[0].transition.observation, first)
+    assert replay.rows.observation[:, 0].tolist() == list(range(12))
+    assert replay.rows.next_observation[:, 0].tolist() == list(range(1, 13))
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_the_params_version_of_a_chunk_is_the_oldest_acted_with_in_its_rows(n_step: int) -> None:
+    """Observation t was acted on with the version that step t of the test had set."""
+    actor, replay = started("Counting-v0", config(n_step=n_step, chunk_rows=4))
+    spec = probe("Counting-v0")
+    acted_with: list[int] = []
+    rng = np.random.default_rng(1)
+    version = 0
+    while len(replay.chunks) < 30:
+        shipped = len(replay.chunks)
+        actor.step()
+        acted_with.append(version)
+        in_a_chunk = len(replay.chunks) == shipped
+        if in_a_chunk and rng.random() < 0.3:
+            version += 100
+            actor.set_params(params(version, spec))
+    for chunk in replay.chunks:
+        spans = zip(chunk.transition.observation[:, 0], chunk.transition.next_observation[:, 0], strict=True)
+        oldest = min(min(acted_with[int(first) : int(after)]) for first, after in spans)
+        assert chunk.params_version == oldest
+    assert version > 500
+
+
+def test_params_that_come_between_two_chunks_are_the_oldest_of_the_second() -> None:
+    actor, replay = started("Counting-v0", config(chunk_rows=2))
+    spec = probe("Counting-v0")
+    for version in (100, 200):
+        actor.set_params(params(version, spec))
+        actor.step()
+        actor.step()
+    assert [chunk.params_version for chunk in replay.chunks] == [100, 200]
+
+
+def test_params_that_come_while_the_ack_is_held_are_acted_with_next() -> None:
+    spec = probe("Counting-v0")
+    versions = iter([100, 200, 300])
+    actor, replay = started(
+        "Counting-v0", config(chunk_rows=2), at_add=lambda: actor.set_params(params(next(versions), spec))
+    )
+    for _ in range(6):
+        actor.step()
+    assert [chunk.params_version for chunk in replay.chunks] == [0, 100, 200]
+    assert actor.stats().params_version == 300
+
+
+def test_newer_params_are_taken_and_older_ones_ignored() -> None:
+    actor, _ = started("Counting-v0", config(), version=50)
+    spec = probe("Counting-v0")
+    seen = []
+    for version in (100, 60, 100, 300, 200):
+        actor.set_params(params(version, spec))
+        seen.append(actor.stats().params_version)
+    assert seen == [100, 100, 100, 300, 300]
+
+
+def test_params_broadcast_before_the_start_are_kept_when_the_source_is_older() -> None:
+    spec = probe("Counting-v0")
+    actor = Actor(0, config(), spec, HIDDEN, 0, Clock())
+    assert actor.stats().params_version == -1
+    actor.set_params(params(200, spec))
+    actor.start(0, Writer(spec), ParamsOf(params(100, spec)))
+    assert actor.stats().params_version == 200
+
+
+def test_params_of_another_shape_are_refused_with_both_shapes() -> None:
+    actor, _ = started("Counting-v0", config())
+    other = Params(version=100, env_steps=0, arrays=constant_arrays([0, 1], observation_size=1, hidden=(16, 16)))
+    with pytest.raises(ValueError, match="params have the arrays 1-16-16-2, but this run needs 1-8-2"):
+        actor.set_params(other)
+    assert actor.stats().params_version == 0
+
+
+def test_params_under_which_one_action_wins_force_it_from_the_next_step_on() -> None:
+    settings = config(envs_per_actor=2, epsilon_start=0.0, epsilon_end=0.0, chunk_rows=2)
+    actor, replay = started("Counting-v0", settings)
+    expected: list[int] = []
+    for version, action in ((100, 0), (200, 1), (300, 0), (400, 1)):
+        actor.set_params(forced_params(version, action, observation_size=1, hidden=HIDDEN))
+        for _ in range(5):
+            actor.step()
+            expected += [action, action]
+    assert replay.rows.action.tolist() == expected
+    assert replay.rows.reward.tolist() == expected  # the environment got the same ones
+
+
+def test_a_chunk_ships_when_it_is_full() -> None:
+    actor, replay = started("Counting-v0", config(envs_per_actor=3, chunk_rows=7))
+    chunks = []
+    for _ in range(6):
+        actor.step()
+        chunks.append(len(replay.chunks))
+    assert chunks == [0, 0, 1, 1, 1, 2]  # 9 rows each
+    assert [len(chunk.transition.action) for chunk in replay.chunks] == [9, 9]
+    assert actor.stats().chunks == 2
+
+
+def test_a_chunk_ships_by_time_when_it_is_not_full() -> None:
+    clock = Clock()
+    actor, replay = started("Counting-v0", config(chunk_rows=1000, chunk_seconds=0.5), clock=clock)
+    shipped = []
+    for now in (100.0, 100.25, 100.5, 100.75, 100.9, 101.0, 103.0):
+        clock.now = now
+        actor.step()
+        shipped.append(len(replay.chunks))
+    assert shipped == [0, 0, 1, 1, 1, 2, 3]
+    assert [chunk.env_steps for chunk in replay.chunks] == [3, 3, 1]
+
+
+def test_a_chunk_that_ships_by_time_may_bring_environment_steps_and_no_rows() -> None:
+    clock = Clock()
+    actor, replay = started("Counting-v0", config(n_step=3, envs_per_actor=2, chunk_seconds=0.5), clock=clock)
+    for _ in range(4):
+        clock.now += 1
+        actor.step()
+    assert [len(chunk.transition.action) for chunk in replay.chunks] == [0, 0, 2, 2]
+    assert [chunk.env_steps for chunk in replay.chunks] == [2, 2, 2, 2]
+
+
+def experience(actor_id: int, incarnation: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """First observations [4, 4] and the actions of the first 64 rows, all random."""
+    settings = config(actors=2, envs_per_actor=4, chunk_rows=64)
+    actor, replay = started(
+        "CartPole-v1", settings, actor_id=actor_id, incarnation=incarnation, seed=seed, stop_after=1
+    )
+    step_until_stopped(actor)
+    return replay.rows.observation[:4], replay.rows.action[:64]
+
+
+def test_actors_incarnations_and_seeds_play_differently_and_each_repeats() -> None:
+    keys = [(actor_id, incarnation, seed) for actor_id in (0, 1) for incarnation in (0, 1) for seed in (0, 1)]
+    played = {key: experience(*key) for key in keys}
+    starts = np.concatenate([observation for observation, _ in played.values()])
+    assert len(np.unique(starts, axis=0)) == 4 * len(keys)
+    for one, other in combinations(keys, 2):
+        assert not np.array_equal(played[one][1], played[other][1])
+    again = experience(1, 1, 1)
+    np.testing.assert_array_equal(again[0], played[1, 1, 1][0])
+    np.testing.assert_array_equal(again[1], played[1, 1, 1][1])
+
+
+def test_epsilon_at_a_global_environment_step_is_the_same_for_1_2_and_8_actors() -> None:
+    """Between acks an actor counts its steps as if all were as fast; its k-th one-step episode is at k * actors."""
+    at_global_step_16 = []
+    for actors in (1, 2, 8):
+        settings = config(
+            actors=actors, epsilon_start=1.0, epsilon_end=0.0, epsilon_decay_env_steps=20, chunk_rows=1000
+        )
+        clock = Clock()
+        actor, replay = started("CountingOneStep-v0", settings, clock=clock)
+        for _ in range(40):
+            actor.step()
+        clock.now += 2 * NEVER
+        actor.step()
+        at_global_step_16.append(replay.episodes("epsilon")[16 // actors])
+    assert at_global_step_16 == pytest.approx([np.exp(-16 / 20)] * 3)
+
+
+def test_epsilon_follows_the_count_of_the_ack() -> None:
+    settings = config(chunk_rows=1, epsilon_start=1.0, epsilon_end=0.0, epsilon_decay_env_steps=1000)
+    actor, replay = started("CountingOneStep-v0", settings, env_steps_of_others=500)
+    for _ in range(3):  # step, reset, step
+        actor.step()
+    assert replay.episodes("epsilon") == pytest.approx([1.0, np.exp(-501 / 1000)])
+
+
+def test_the_actor_tells_that_it_waits_while_its_chunk_is_out() -> None:
+    waiting: list[bool] = []
+    actor, _ = started("Counting-v0", config(chunk_rows=2), at_add=lambda: waiting.append(actor.stats().waiting))
+    for _ in range(4):
+        actor.step()
+    assert waiting == [True, True]
+    assert not actor.stats().waiting
+
+
+def test_run_plays_until_the_ack_says_stop() -> None:
+    spec = probe("Counting-v0")
+    replay = Writer(spec, stop_after=3, incarnation=5)
+    actor = Actor(0, config(chunk_rows=4), spec, HIDDEN, 0)
+    # In a thread of its own, because run raises the niceness of the thread it is in.
+    thread = threading.Thread(target=actor.run, args=(5, replay, ParamsOf(params(0, spec))), daemon=True)
+    thread.start()
+    thread.join(WAIT_SECONDS)
+    assert not thread.is_alive()
+    assert len(replay.chunks) == 3

@@ -1,0 +1,225 @@
+"""What the settings refuse, and what they work out."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import sample_reply, transitions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.config import (
+    ActorConfig,
+    BadInput,
+    Config,
+    EvaluatorConfig,
+    LearnerConfig,
+    NetworkConfig,
+    ReplayConfig,
+    RunConfig,
+    minibatches_per_call,
+    resolve_tolerance,
+)
+
+INFINITE, NAN = float("inf"), float("nan")
+
+REFUSED: list[tuple[type, str, list[Any]]] = [
+    (ActorConfig, "actors", [0, -3]),
+    (ActorConfig, "envs_per_actor", [0, -1]),
+    (ActorConfig, "n_step", [0, -1]),
+    (ActorConfig, "chunk_rows", [0, -1]),
+    (ActorConfig, "gamma", [-0.01, 1.01, NAN, INFINITE]),
+    (ActorConfig, "epsilon_start", [-0.1, 1.1, NAN]),
+    (ActorConfig, "epsilon_end", [-0.1, 1.1, NAN]),
+    (ActorConfig, "epsilon_decay_env_steps", [0, -5.0, INFINITE, NAN]),
+    (ActorConfig, "epsilon_ladder_base", [0, -0.5, 1.5, NAN]),
+    (ActorConfig, "epsilon_ladder_alpha", [-1, INFINITE, NAN]),
+    (ActorConfig, "chunk_seconds", [0, -0.5, INFINITE, NAN]),
+    (LearnerConfig, "batch_size", [0, -1]),
+    (LearnerConfig, "target_sync_learner_steps", [0, -1]),
+    (LearnerConfig, "max_learner_steps", [0, -1]),
+    (LearnerConfig, "learner_threads", [0, -1]),
+    (LearnerConfig, "learning_rate_decay_learner_steps", [0, -1]),
+    (LearnerConfig, "learning_rate", [0, -0.001, INFINITE, NAN]),
+    (LearnerConfig, "learning_rate_final", [0, 9e-6, 100.0, NAN]),
+    (ReplayConfig, "replay_capacity_transitions", [0, -1]),
+    (ReplayConfig, "max_env_steps", [0, -1]),
+    (ReplayConfig, "learning_starts_transitions", [0, -1]),
+    (ReplayConfig, "samples_per_insert", [0, -1.0, INFINITE, NAN]),
+    (EvaluatorConfig, "evaluation_interval_learner_steps", [0, -1]),
+    (EvaluatorConfig, "solved_return", [INFINITE, -INFINITE, NAN]),
+    (RunConfig, "seed", [-1]),
+    (RunConfig, "max_seconds", [0, -1.0, NAN]),
+    (RunConfig, "actor_restarts_per_minute", [-1]),
+]
+
+
+@pytest.mark.parametrize(
+    ("section", "setting", "value"),
+    [(section, setting, value) for section, setting, values in REFUSED for value in values],
+)
+def test_what_cannot_work_is_refused_by_option_and_value(section: type, setting: str, value: Any) -> None:
+    with pytest.raises(BadInput) as refusal:
+        section(**{setting: value})
+    message = str(refusal.value)
+    option, _, reason = message.partition(": ")
+    assert option == f"--{setting.replace('_', '-')} {value}"
+    assert "must be" in reason or "must lie" in reason
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("section", "setting", "value"),
+    [
+        (ActorConfig, "actors", 1),
+        (ActorConfig, "gamma", 0.0),
+        (ActorConfig, "gamma", 1.0),
+        (ActorConfig, "epsilon_start", 0.0),
+        (ActorConfig, "epsilon_end", 1.0),
+        (ActorConfig, "epsilon_ladder_base", 1.0),
+        (ActorConfig, "epsilon_ladder_alpha", 0.0),
+        (LearnerConfig, "learning_rate_final", 1e-5),
+        (LearnerConfig, "max_learner_steps", None),
+        (ReplayConfig, "max_env_steps", None),
+        (EvaluatorConfig, "solved_return", -110.0),
+        (EvaluatorConfig, "solved_return", 0.0),
+        (RunConfig, "seed", 0),
+        (RunConfig, "max_seconds", 0.5),
+        (NetworkConfig, "hidden", (1,)),
+    ],
+)
+def test_the_ends_of_what_works_work(section: type, setting: str, value: Any) -> None:
+    assert getattr(section(**{setting: value}), setting) == value
+
+
+@pytest.mark.parametrize(("hidden", "shown"), [((0,), "0"), ((128, 0), "128 0"), ((-5, 64), "-5 64")])
+def test_a_hidden_layer_of_no_width_is_refused(hidden: tuple[int, ...], shown: str) -> None:
+    with pytest.raises(BadInput, match=f"^--hidden {shown}: every layer size must be at least 1"):
+        NetworkConfig(hidden=hidden)
+
+
+@pytest.mark.parametrize("env", ["", "  "])
+def test_an_empty_environment_id_is_refused(env: str) -> None:
+    with pytest.raises(BadInput, match=f"^--env '{env}': must be a Gymnasium id"):
+        RunConfig(env=env)
+
+
+def test_a_final_learning_rate_above_the_first_names_both() -> None:
+    with pytest.raises(BadInput, match=r"^--learning-rate-final 0\.002: .*--learning-rate 0\.001"):
+        LearnerConfig(learning_rate=0.001, learning_rate_final=0.002)
+
+
+def test_a_batch_larger_than_the_capacity_names_both() -> None:
+    learner, replay = LearnerConfig(batch_size=129), ReplayConfig(replay_capacity_transitions=128)
+    with pytest.raises(BadInput, match=r"^--batch-size 129: is larger than --replay-capacity-transitions 128"):
+        Config(learner=learner, replay=replay)
+    Config(learner=LearnerConfig(batch_size=128), replay=replay)
+
+
+def test_the_defaults_that_the_contract_fixes() -> None:
+    config = Config()
+    assert (config.run.env, config.run.seed, config.run.max_seconds, config.run.dashboard) == (
+        "CartPole-v1", 0, None, True,
+    )  # fmt: skip
+    assert (config.actor.actors, config.actor.gamma, config.actor.n_step) == (8, 0.99, 3)
+    assert (config.network.hidden, config.network.dueling) == ((128, 128), False)
+    assert (config.learner.double, config.learner.loss, config.learner.batch_size) == (True, "huber", 128)
+    assert (config.learner.target_sync_learner_steps, config.learner.max_learner_steps) == (100, None)
+    assert (config.replay.samples_per_insert, config.replay.learning_starts_transitions) == (32, 1000)
+    assert (config.replay.replay_capacity_transitions, config.replay.max_env_steps) == (50_000, 500_000)
+    assert (config.evaluator.solved_return, config.evaluator.stop_when_solved) == (None, True)
+
+
+def test_a_setting_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().actor.gamma = 0.5
+
+
+@pytest.mark.parametrize("actors", [*range(1, 65), 1000])
+def test_the_rows_in_flight_stay_under_1500(actors: int) -> None:
+    assert actors * ActorConfig(actors=actors).rows_per_chunk < 1500
+
+
+def test_chunks_are_never_empty_however_many_actors_there_are() -> None:
+    assert ActorConfig(actors=5000).rows_per_chunk == 1
+
+
+def test_a_chunk_size_that_was_asked_for_is_kept() -> None:
+    assert ActorConfig(actors=64, chunk_rows=500).rows_per_chunk == 500
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "observation_size", "expected"),
+    [
+        (128, 4, 10),  # 60 bytes a row: 10 * 7,680 bytes fit
+        (1, 1, 10),
+        (128, 10, 7),  # 108 bytes a row, 13,824 a minibatch: 7.1 fit into 98,304 bytes
+        (1024, 4, 1),
+        (128, 1000, 1),  # one alone does not fit: it is sent all the same
+    ],
+)
+def test_minibatches_in_a_call_by_hand(batch_size: int, observation_size: int, expected: int) -> None:
+    assert minibatches_per_call(batch_size, observation_size) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(batch_size=st.integers(1, 1000), observation_size=st.integers(1, 200))
+def test_a_sample_reply_stays_under_100_kib_unless_one_minibatch_alone_does_not(
+    batch_size: int, observation_size: int
+) -> None:
+    count = minibatches_per_call(batch_size, observation_size)
+    assert 1 <= count <= 10
+    if count > 1:
+        rows = range(count * batch_size)
+        reply = sample_reply(transitions(rows, observation_size), rows)
+        assert len(pickle.dumps(reply, protocol=5)) < 100 * 1024
+    if count < 10:
+        one = sample_reply(transitions(range(batch_size), observation_size), range(batch_size))
+        assert one.batch is not None
+        row_bytes = sum(column.nbytes for column in (one.batch.ids, one.batch.importance_weight, *one.batch.transition))
+        assert (count + 1) * row_bytes > 95 * 1024  # one more would have come too near
+
+
+def with_tolerance(tolerance: float | None) -> Config:
+    return Config(replay=ReplayConfig(tolerance_samples=tolerance))
+
+
+@pytest.mark.parametrize("tolerance", [639.9, 0.0, -1.0, NAN])
+def test_a_tolerance_under_which_both_sides_could_wait_for_ever_is_refused_with_one_that_works(
+    tolerance: float,
+) -> None:
+    """A call of 10 minibatches of 128 rows has 1,280 samples."""
+    with pytest.raises(BadInput, match=rf"^--tolerance-samples {tolerance}: .* 1280 samples .* use 640 or more"):
+        resolve_tolerance(with_tolerance(tolerance), observation_size=4)
+
+
+def test_a_tolerance_of_half_a_call_is_kept() -> None:
+    assert resolve_tolerance(with_tolerance(640), observation_size=4).replay.tolerance_samples == 640.0
+
+
+@pytest.mark.parametrize(("batch_size", "samples_per_insert"), [(128, 32.0), (1, 0.01), (50_000, 1.0), (37, 1000.0)])
+def test_the_default_tolerance_is_two_calls_and_two_chunks_and_is_never_refused(
+    batch_size: int, samples_per_insert: float
+) -> None:
+    config = Config(
+        actor=ActorConfig(chunk_rows=100),
+        learner=LearnerConfig(batch_size=batch_size),
+        replay=ReplayConfig(samples_per_insert=samples_per_insert),
+    )
+    tolerance = resolve_tolerance(config, observation_size=4).replay.tolerance_samples
+    rows_per_call = batch_size * minibatches_per_call(batch_size, 4)
+    assert tolerance == pytest.approx(2 * rows_per_call + 200 * samples_per_insert)
+
+
+def test_resolving_changes_nothing_else() -> None:
+    config = Config(run=RunConfig(seed=5))
+    resolved = resolve_tolerance(config, observation_size=4)
+    assert config.replay.tolerance_samples is None
+    assert resolved == dataclasses.replace(
+        config, replay=dataclasses.replace(config.replay, tolerance_samples=resolved.replay.tolerance_samples)
+    )
+    assert np.isfinite(resolved.replay.tolerance_samples)

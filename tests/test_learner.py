@@ -1,0 +1,375 @@
+"""The learner with collaborators that check what they get, without Ray."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes import constant_arrays, environment_spec, one_environment_step, sample_reply
+from numpy.typing import NDArray
+
+from actors.n_step import NStepAccumulator
+from actors.policy import QFunction
+from common.config import LearnerConfig, NetworkConfig
+from common.types import Params, SampleReply, Transition
+from learner.learner import Learner, NonFiniteError
+
+NO_ERRORS: tuple[list[int], list[float]] = ([], [])
+
+
+class Reader:
+    """Hands out the replies given to it, and checks that each |TD error| comes back once and in good form."""
+
+    def __init__(self, replies: list[SampleReply]) -> None:
+        self.errors: list[dict[int, float]] = []  # by id, of each call
+        self._replies = list(replies)
+        self._owed: list[int] = []  # ids of the last reply
+
+    def sample(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> SampleReply:
+        assert ids.dtype == np.int64
+        assert priority.dtype == np.float32
+        assert ids.tolist() == self._owed
+        assert priority.shape == ids.shape
+        assert np.isfinite(priority).all()
+        assert (priority >= 0).all()
+        self.errors.append(dict(zip(ids.tolist(), priority.tolist(), strict=True)))
+        reply = self._replies.pop(0)
+        self._owed = [] if reply.batch is None else reply.batch.ids.tolist()
+        return reply
+
+
+class EndlessReader:
+    """Samples minibatches from a few transitions for ever."""
+
+    def __init__(self, rows: Transition, rows_per_call: int) -> None:
+        self._rows = rows
+        self._rows_per_call = rows_per_call
+        self._rng = np.random.default_rng(1)
+        self._calls = 0
+
+    def sample(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> SampleReply:
+        self._calls += 1
+        picked = self._rng.integers(len(self._rows.action), size=self._rows_per_call)
+        rows = Transition._make(column[picked] for column in self._rows)
+        return sample_reply(rows, picked, env_steps=10 * self._calls)
+
+
+class Broadcaster:
+    """Keeps what is published, and checks that versions rise and that no array is published twice or written again."""
+
+    def __init__(self) -> None:
+        self.published: list[Params] = []
+        self._copies: list[dict[str, NDArray[np.float32]]] = []
+
+    @property
+    def versions(self) -> list[int]:
+        return [params.version for params in self.published]
+
+    def publish(self, params: Params) -> None:
+        assert all(params.version > version for version in self.versions)
+        earlier = [array for each in self.published for array in each.arrays.values()]
+        assert not any(np.shares_memory(array, other) for array in params.arrays.values() for other in earlier)
+        assert {array.dtype for array in params.arrays.values()} == {np.dtype(np.float32)}
+        self.published.append(params)
+        self._copies.append({name: array.copy() for name, array in params.arrays.items()})
+
+    def check_untouched(self) -> None:
+        """Raises if a published array changed since."""
+        for params, copies in zip(self.published, self._copies, strict=True):
+            for name, array in params.arrays.items():
+                np.testing.assert_array_equal(array, copies[name])
+
+
+def learner(
+    reader: Reader | EndlessReader,
+    hidden: tuple[int, ...] = (8,),
+    initial_params: dict[str, NDArray[np.float32]] | None = None,
+    seed: int = 1,
+    **config: object,
+) -> Learner:
+    """Minibatches of 4 and no syncs, unless said otherwise; observations of 1 number, 2 actions."""
+    settings = {"batch_size": 4, "target_sync_learner_steps": 1_000_000, **config}
+    return Learner(
+        LearnerConfig(**settings),
+        NetworkConfig(hidden=hidden),
+        environment_spec(observation_size=1, action_count=2),
+        np.random.SeedSequence(seed),
+        reader,
+        initial_params,
+    )
+
+
+def rows(rewards: list[float], discount: float = 0.0, observation: float = 1.0, action: int = 0) -> Transition:
+    """One state, one action, these rewards."""
+    count = len(rewards)
+    return Transition(
+        observation=np.full((count, 1), observation, dtype=np.float32),
+        action=np.full(count, action, dtype=np.int64),
+        reward=np.array(rewards, dtype=np.float32),
+        discount=np.full(count, discount, dtype=np.float32),
+        next_observation=np.full((count, 1), observation, dtype=np.float32),
+    )
+
+
+STOP = sample_reply(None, stop=True)
+NOTHING_YET = sample_reply(None)
+
+
+@pytest.mark.parametrize(
+    ("learner_steps", "interval", "expected"),
+    [
+        (25, 7, [0, 7, 14, 21]),
+        (30, 10, [0, 10, 20, 30]),
+        (10, 3, [0, 3, 6, 9]),
+        (9, 10, [0]),
+        (4, 1, [0, 1, 2, 3, 4]),
+    ],
+)
+def test_the_target_is_synced_and_published_exactly_every_interval(
+    learner_steps: int, interval: int, expected: list[int]
+) -> None:
+    """3 minibatches in a reply, so syncs fall into the middle of one; versions are learner steps, 0 comes first."""
+    broadcast = Broadcaster()
+    learning = learner(
+        EndlessReader(rows([1.0, 2.0]), rows_per_call=12),
+        target_sync_learner_steps=interval,
+        max_learner_steps=learner_steps,
+    )
+    learning.run(broadcast)
+    assert broadcast.versions == expected
+    assert learning.stats().target_syncs == learner_steps // interval
+    assert learning.stats().learner_steps == learner_steps
+    assert learning.newest().version == expected[-1]
+    broadcast.check_untouched()
+
+
+def test_version_0_is_published_before_anything_is_sampled() -> None:
+    broadcast = Broadcaster()
+
+    class Asserting(Reader):
+        def sample(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> SampleReply:
+            assert broadcast.versions == [0]
+            return super().sample(ids, priority)
+
+    initial = constant_arrays([3.0, 4.0], observation_size=1, hidden=(8,))
+    learning = learner(Asserting([STOP]), initial_params=initial)
+    assert learning.newest().version == 0
+    learning.run(broadcast)
+    assert broadcast.versions == [0]
+    assert broadcast.published[0].arrays.keys() == initial.keys()
+    for name, array in broadcast.published[0].arrays.items():
+        np.testing.assert_array_equal(array, initial[name])
+
+
+def test_published_params_are_those_of_their_learner_step() -> None:
+    """Without a bootstrap the target does not matter: version 8 is the same however often it is published."""
+    published = []
+    for interval in (4, 8):
+        broadcast = Broadcaster()
+        reader = EndlessReader(rows([1.0, 2.0]), rows_per_call=12)
+        learner(reader, target_sync_learner_steps=interval, max_learner_steps=11).run(broadcast)
+        published.append({params.version: params for params in broadcast.published})
+    assert (sorted(published[0]), sorted(published[1])) == ([0, 4, 8], [0, 8])
+    for name, array in published[0][8].arrays.items():
+        np.testing.assert_array_equal(array, published[1][8].arrays[name])
+        assert not np.array_equal(array, published[0][4].arrays[name])
+
+
+def test_published_params_carry_the_environment_steps_of_the_newest_reply() -> None:
+    broadcast = Broadcaster()
+    replies = [sample_reply(rows([1.0] * 8), range(8), env_steps=env_steps) for env_steps in (30, 50)]
+    learner(Reader([*replies, STOP]), target_sync_learner_steps=2).run(broadcast)
+    assert [(params.version, params.env_steps) for params in broadcast.published] == [(0, 0), (2, 30), (4, 50)]
+
+
+def test_absolute_td_errors_come_back_with_their_ids_and_once() -> None:
+    """Q is 0 and hardly moves, there is no bootstrap: |TD error| = |reward|, two minibatches to a reply."""
+    first, second = [40, 7, 13, 2, 99, 55, 21, 8], [3, 1, 4, 5]
+    reader = Reader(
+        [
+            sample_reply(rows([-float(id_) for id_ in first]), first),
+            NOTHING_YET,
+            NOTHING_YET,
+            sample_reply(rows([float(id_) for id_ in second]), second),
+            STOP,
+        ]
+    )
+    learning = learner(
+        reader,
+        hidden=(),
+        initial_params=constant_arrays([0.0, 0.0], observation_size=1),
+        learning_rate=1e-5,
+        learning_rate_final=1e-5,
+    )
+    learning.run(Broadcaster())
+    assert reader.errors == [
+        {},
+        {id_: pytest.approx(id_, abs=1e-3) for id_ in first},
+        {},
+        {},
+        {id_: pytest.approx(id_, abs=1e-3) for id_ in second},
+    ]
+    assert learning.stats().learner_steps == 3
+
+
+def test_stop_ends_the_run_without_another_step() -> None:
+    learning = learner(Reader([sample_reply(rows([1.0] * 8), range(8)), STOP]))
+    learning.run(Broadcaster())
+    assert learning.stats().learner_steps == 2
+
+
+def test_a_reply_without_rows_is_no_learner_step() -> None:
+    learning = learner(Reader([NOTHING_YET, NOTHING_YET, STOP]))
+    learning.run(Broadcaster())
+    stats = learning.stats()
+    assert (stats.learner_steps, stats.first_step_time) == (0, None)
+    assert np.isnan([stats.loss, stats.mean_q, stats.mean_abs_td_error]).all()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 7])
+def test_the_limit_of_learner_steps_holds_also_within_a_reply(limit: int) -> None:
+    learning = learner(EndlessReader(rows([1.0]), rows_per_call=12), max_learner_steps=limit)
+    learning.run(Broadcaster())
+    assert learning.stats().learner_steps == limit
+
+
+def decaying(replies: list[SampleReply]) -> Learner:
+    """From 0.01 to 0.001 in 9 learner steps: 0.01, 0.009, ... 0.002, 0.001, 0.001. A linear network, Q = 0 at first."""
+    return learner(
+        Reader(replies),
+        hidden=(),
+        initial_params=constant_arrays([0.0, 0.0], observation_size=1),
+        learning_rate=0.01,
+        learning_rate_final=0.001,
+        learning_rate_decay_learner_steps=9,
+    )
+
+
+def test_the_learning_rate_falls_linearly_with_learner_steps() -> None:
+    learning = decaying([sample_reply(rows([1.0] * 4), range(4)) for _ in range(12)])
+    rates = []
+    for _ in range(12):
+        rates.append(learning.stats().learning_rate)
+        learning.step()
+    expected = [0.01, 0.009, 0.008, 0.007, 0.006, 0.005, 0.004, 0.003, 0.002, 0.001, 0.001, 0.001]
+    assert rates == pytest.approx(expected)
+
+
+def test_the_learning_rate_told_is_the_one_used() -> None:
+    """Far from its target Huber's slope is constant, so each of Adam's steps is the learning rate: 0.055 after 10."""
+    broadcast = Broadcaster()
+    initial = constant_arrays([0.0, 0.0], observation_size=1)
+    learning = learner(
+        EndlessReader(rows([1000.0]), rows_per_call=12),
+        hidden=(),
+        initial_params=initial,
+        learning_rate=0.01,
+        learning_rate_final=0.001,
+        learning_rate_decay_learner_steps=9,
+        target_sync_learner_steps=10,
+        max_learner_steps=20,
+    )
+    learning.run(broadcast)
+    biases = [params.arrays["0.bias"][0] for params in broadcast.published]
+    assert biases == pytest.approx([0.0, 0.055, 0.065], abs=1e-5)
+
+
+@pytest.mark.parametrize("column", ["reward", "observation", "next_observation", "discount"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_non_finite_data_stop_the_run_with_the_reason(column: str, value: float) -> None:
+    bad = rows([1.0] * 4, discount=0.9)
+    getattr(bad, column)[2] = value
+    broadcast = Broadcaster()
+    learning = learner(Reader([sample_reply(rows([1.0] * 4), range(4)), sample_reply(bad, range(4))]))
+    with pytest.raises(NonFiniteError, match=rf"at learner step 1: .* non-finite values in: {column}; .*First bad row"):
+        learning.run(broadcast)
+    assert learning.stats().learner_steps == 1
+    assert all(np.isfinite(array).all() for array in learning.newest().arrays.values())
+
+
+def test_diverged_q_values_stop_the_run_and_blame_the_learning_rate() -> None:
+    huge = constant_arrays([3e38, 3e38], observation_size=1)
+    huge["0.weight"] += 3e38
+    learning = learner(Reader([sample_reply(rows([1.0] * 4, discount=0.9), range(4))]), hidden=(), initial_params=huge)
+    with pytest.raises(NonFiniteError, match=r"the transitions are finite, so the Q-values diverged.*learning-rate"):
+        learning.run(Broadcaster())
+
+
+def test_the_target_network_stands_still_between_syncs() -> None:
+    """One state, reward 1, discount 0.5, target Q = 4 throughout: the online Q goes to 1 + 0.5 * 4 = 3, not to 2."""
+    learning = learner(
+        EndlessReader(rows([1.0], discount=0.5), rows_per_call=12),
+        hidden=(),
+        initial_params=constant_arrays([4.0, 0.0], observation_size=1),
+        double=False,
+        loss="squared",
+        learning_rate=0.02,
+        learning_rate_final=0.02,
+        target_sync_learner_steps=300,
+        max_learner_steps=300,
+    )
+    learning.run(Broadcaster())
+    q_values = QFunction(learning.newest().arrays)(np.ones((1, 1), dtype=np.float32))
+    assert q_values.tolist() == [pytest.approx([3.0, 0.0], abs=0.02)]
+
+
+def test_learning_repeats_with_its_seed() -> None:
+    """Same seed and same rows give the same params; another seed starts elsewhere."""
+    newest = []
+    for seed in (1, 1, 2):
+        learning = learner(EndlessReader(rows([1.0, 2.0]), rows_per_call=12), seed=seed, max_learner_steps=6)
+        first = learning.newest()
+        learning.run(Broadcaster())
+        newest.append(first.arrays["0.weight"])
+    np.testing.assert_array_equal(newest[0], newest[1])
+    assert not np.array_equal(newest[0], newest[2])
+
+
+def one_state_rows(truncation_is_termination: bool) -> Transition:
+    """40 episodes of 5 steps, random actions, gamma 0.9, one step; action 0 pays 1 and action 1 nothing."""
+    rng = np.random.default_rng(3)
+    accumulator = NStepAccumulator(1, gamma=0.9, num_envs=1, observation_size=1)
+    state = np.ones((1, 1), dtype=np.float32)
+    parts: list[Transition] = []
+    for _ in range(40):
+        for t in range(5):
+            action = rng.integers(2, size=1)
+            cut = t == 4
+            step = one_environment_step(
+                [1.0],
+                reward=float(action[0] == 0),
+                terminated=cut and truncation_is_termination,
+                truncated=cut and not truncation_is_termination,
+            )
+            parts.append(accumulator.add(state, action, step))
+        parts.append(accumulator.add(state, np.zeros(1, dtype=np.int64), one_environment_step([1.0], valid=False)))
+    return Transition._make(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+def learned_q_values(data: Transition) -> list[float]:
+    assert len(data.action) == 200
+    learning = learner(
+        EndlessReader(data, rows_per_call=320),
+        hidden=(16,),
+        batch_size=32,
+        learning_rate=0.01,
+        learning_rate_final=0.001,
+        learning_rate_decay_learner_steps=3000,
+        target_sync_learner_steps=30,
+        max_learner_steps=3000,
+    )
+    broadcast = Broadcaster()
+    learning.run(broadcast)
+    assert broadcast.versions[-1] == 3000
+    return QFunction(broadcast.published[-1].arrays)(np.ones((1, 1), dtype=np.float32))[0].tolist()
+
+
+def test_truncation_keeps_the_bootstrap_in_the_one_state_mdp() -> None:
+    """The values of playing on for ever: Q = 1 / (1 - 0.9) = 10 and 0.9 * 10 = 9."""
+    assert learned_q_values(one_state_rows(truncation_is_termination=False)) == pytest.approx([10.0, 9.0], abs=0.1)
+
+
+def test_truncation_taken_as_termination_misses_the_values_of_the_one_state_mdp() -> None:
+    """One step in five has no bootstrap. Under Huber Q rests where 0.8 * (1 - 0.1 Q) = 0.2 * 1, at 7.5 or so."""
+    q_values = learned_q_values(one_state_rows(truncation_is_termination=True))
+    assert q_values != pytest.approx([10.0, 9.0], abs=0.1)
+    assert max(q_values) < 8.5

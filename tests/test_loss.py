@@ -1,0 +1,113 @@
+"""TD errors and losses by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from learner.loss import td_error, weighted_loss
+
+# Q(x) = x @ matrix, [observation, action]; observations are one-hot, so a row is the Q-values of a state.
+ONLINE = [[1.0, 2.0], [5.0, 3.0]]  # state 0, state 1
+TARGET = [[8.0, 9.0], [7.0, 20.0]]
+STATE = torch.eye(2)
+
+
+def error_of(
+    double: bool, reward: float = 1.0, discount: float = 0.5, online: Tensor | None = None, target: Tensor | None = None
+) -> Tensor:
+    """Of one transition from state 0 by action 1 to state 1."""
+    online_q = torch.tensor(ONLINE) if online is None else online
+    target_q = torch.tensor(TARGET) if target is None else target
+    return td_error(
+        lambda observation: observation @ online_q,
+        lambda observation: observation @ target_q,
+        double,
+        observation_tm1=STATE[:1],
+        action_tm1=torch.tensor([1]),
+        reward_t=torch.tensor([reward]),
+        discount_t=torch.tensor([discount]),
+        observation_t=STATE[1:],
+    )
+
+
+def test_without_double_the_target_network_picks_and_values() -> None:
+    """1 + 0.5 * max(7, 20) - 2 = 9."""
+    assert error_of(double=False).tolist() == [9.0]
+
+
+def test_with_double_the_online_network_picks_and_the_target_network_values() -> None:
+    """The online network prefers action 0 (5 to 3), which the target network values at 7: 1 + 0.5 * 7 - 2 = 2.5."""
+    assert error_of(double=True).tolist() == [2.5]
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_a_discount_of_0_cuts_the_bootstrap(double: bool) -> None:
+    assert error_of(double, discount=0.0).tolist() == [-1.0]  # 1 - 2
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_each_row_has_its_own_error(double: bool) -> None:
+    """From state 1 by action 0 to state 0: both networks prefer action 1 there, so 3 + 1 * 9 - 5 = 7 either way."""
+    errors = td_error(
+        lambda observation: observation @ torch.tensor(ONLINE),
+        lambda observation: observation @ torch.tensor(TARGET),
+        double,
+        observation_tm1=STATE,
+        action_tm1=torch.tensor([1, 0]),
+        reward_t=torch.tensor([1.0, 3.0]),
+        discount_t=torch.tensor([0.5, 1.0]),
+        observation_t=STATE.flip(0),
+    )
+    assert errors.tolist() == [2.5 if double else 9.0, 7.0]
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_no_gradient_goes_through_the_target(double: bool) -> None:
+    """d error / d q_online(state 0, action 1) = -1, and nothing else moves."""
+    online = torch.tensor(ONLINE, requires_grad=True)
+    target = torch.tensor(TARGET, requires_grad=True)
+    error_of(double, online=online, target=target).sum().backward()
+    assert target.grad is None
+    assert online.grad is not None
+    assert online.grad.tolist() == [[0.0, -1.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_no_gradient_goes_through_the_target_when_both_networks_are_one(double: bool) -> None:
+    both = torch.tensor(ONLINE, requires_grad=True)
+    error_of(double, online=both, target=both).sum().backward()
+    assert both.grad is not None
+    assert both.grad.tolist() == [[0.0, -1.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("error", "huber", "squared", "huber_slope", "squared_slope"),
+    [
+        (0.0, 0.0, 0.0, 0.0, 0.0),
+        (0.5, 0.125, 0.25, 0.5, 1.0),
+        (-0.5, 0.125, 0.25, -0.5, -1.0),
+        (1.0, 0.5, 1.0, 1.0, 2.0),
+        (2.0, 1.5, 4.0, 1.0, 4.0),
+        (-3.0, 2.5, 9.0, -1.0, -6.0),
+    ],
+)
+def test_losses_and_their_slopes_by_hand(
+    error: float, huber: float, squared: float, huber_slope: float, squared_slope: float
+) -> None:
+    for kind, loss, slope in (("huber", huber, huber_slope), ("squared", squared, squared_slope)):
+        x = torch.tensor([error], requires_grad=True)
+        got = weighted_loss(x, torch.ones(1), kind)
+        got.backward()
+        assert got.item() == loss
+        assert x.grad is not None
+        assert x.grad.item() == slope
+
+
+def test_importance_weights_multiply_the_loss_of_their_row() -> None:
+    """Errors 1 and 2, weights 2 and 0.5: squared (2 * 1 + 0.5 * 4) / 2 = 2, Huber (2 * 0.5 + 0.5 * 1.5) / 2 = 0.875."""
+    error, weight = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 0.5])
+    assert weighted_loss(error, weight, "squared").item() == 2.0
+    assert weighted_loss(error, weight, "huber").item() == 0.875
+    assert weighted_loss(error, torch.zeros(2), "huber").item() == 0.0

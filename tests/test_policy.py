@@ -1,0 +1,159 @@
+"""The numpy forward pass, exploration, and the epsilon schedules."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from fakes import random_arrays
+from torch import nn
+
+from actors.policy import QFunction, epsilon_greedy, epsilon_schedule, ladder_epsilons, mean_epsilon
+from common.config import ActorConfig
+from common.params import layer_shapes
+
+
+@pytest.mark.parametrize("hidden", [(128, 128), (64,), (256,), (64, 64), (256, 256), ()])
+def test_q_values_are_those_of_torch(hidden: tuple[int, ...]) -> None:
+    arrays = random_arrays(layer_shapes(4, hidden, 3), seed=1)
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in itertools.pairwise([4, *hidden, 3]):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+    network = nn.Sequential(*layers[:-1])
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    observation = np.random.default_rng(2).standard_normal((50, 4)).astype(np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(observation)).numpy()
+    got = QFunction(arrays)(observation)
+    assert got.shape == (50, 3)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
+
+
+def test_q_values_by_hand() -> None:
+    """hidden = relu([x - 1, -x]), q = [10 * first, first + 2 * second + 1]."""
+    arrays = {
+        "0.weight": np.array([[1], [-1]], dtype=np.float32),
+        "0.bias": np.array([-1, 0], dtype=np.float32),
+        "2.weight": np.array([[10, 0], [1, 2]], dtype=np.float32),
+        "2.bias": np.array([0, 1], dtype=np.float32),
+    }
+    observation = np.array([[3], [0], [-4]], dtype=np.float32)
+    assert QFunction(arrays)(observation).tolist() == [[20, 3], [0, 1], [0, 9]]
+    assert observation.tolist() == [[3], [0], [-4]]
+
+
+def test_params_written_after_the_function_was_made_change_nothing() -> None:
+    arrays = random_arrays(layer_shapes(4, (8,), 2), seed=1)
+    q_function = QFunction(arrays)
+    observation = np.ones((1, 4), dtype=np.float32)
+    before = q_function(observation).copy()
+    for array in arrays.values():
+        array.fill(7)
+    np.testing.assert_array_equal(q_function(observation), before)
+
+
+def test_actions_come_at_the_rates_of_epsilon() -> None:
+    """3 actions, the second the best: with epsilon 0.3 it comes at 0.7 + 0.1, the others at 0.1; 6 sigma are 0.01."""
+    q_values = np.tile(np.array([0, 1, 0.5], dtype=np.float32), (60_000, 1))
+    actions = epsilon_greedy(q_values, np.full(60_000, 0.3, dtype=np.float32), np.random.default_rng(3))
+    assert actions.dtype == np.int64
+    assert np.bincount(actions) / 60_000 == pytest.approx([0.1, 0.8, 0.1], abs=0.01)
+
+
+def test_each_environment_explores_at_its_own_epsilon() -> None:
+    """Epsilon 0, 0.5 and 1 side by side: the best of 2 actions comes at 1, 0.75 and 0.5; 6 sigma are 0.03."""
+    rng = np.random.default_rng(4)
+    q_values = np.array([[1, 0]] * 3, dtype=np.float32)
+    epsilon = np.array([0, 0.5, 1], dtype=np.float32)
+    actions = np.array([epsilon_greedy(q_values, epsilon, rng) for _ in range(10_000)])
+    assert (actions == 0).mean(axis=0) == pytest.approx([1.0, 0.75, 0.5], abs=0.03)
+
+
+def test_epsilon_0_never_explores() -> None:
+    rng = np.random.default_rng(5)
+    q_values = rng.standard_normal((100_000, 4)).astype(np.float32)
+    actions = epsilon_greedy(q_values, np.zeros(100_000, dtype=np.float32), rng)
+    np.testing.assert_array_equal(actions, q_values.argmax(axis=1))
+
+
+def exponential(actors: int, envs_per_actor: int = 2) -> ActorConfig:
+    return ActorConfig(
+        actors=actors,
+        envs_per_actor=envs_per_actor,
+        epsilon_schedule="exponential",
+        epsilon_start=1.0,
+        epsilon_end=0.05,
+        epsilon_decay_env_steps=3000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("env_steps", "expected"),
+    [(0, 1.0), (3000, 0.05 + 0.95 / math.e), (6000, 0.05 + 0.95 / math.e**2), (10**7, 0.05)],
+)
+@pytest.mark.parametrize("actors", [1, 2, 8])
+def test_exponential_epsilon_depends_on_global_environment_steps_alone(
+    actors: int, env_steps: int, expected: float
+) -> None:
+    config = exponential(actors)
+    for actor_id in range(actors):
+        epsilon = epsilon_schedule(config, actor_id)(env_steps)
+        assert epsilon.dtype == np.float32
+        assert epsilon.tolist() == pytest.approx([expected] * 2, abs=1e-6)
+    assert mean_epsilon(config, env_steps) == pytest.approx(expected, abs=1e-6)
+
+
+def test_exponential_epsilon_can_be_0_from_the_start() -> None:
+    config = ActorConfig(epsilon_schedule="exponential", epsilon_start=0.0, epsilon_end=0.0)
+    assert epsilon_schedule(config, 0)(0).tolist() == [0.0] * config.envs_per_actor
+
+
+def ladder(actors: int, envs_per_actor: int, base: float, alpha: float) -> list[list[float]]:
+    """The epsilons of each actor."""
+    config = ActorConfig(
+        actors=actors,
+        envs_per_actor=envs_per_actor,
+        epsilon_schedule="ladder",
+        epsilon_ladder_base=base,
+        epsilon_ladder_alpha=alpha,
+    )
+    return [epsilon_schedule(config, actor_id)(12345).tolist() for actor_id in range(actors)]
+
+
+@pytest.mark.parametrize(
+    ("actors", "envs_per_actor", "alpha", "expected"),
+    [
+        (1, 1, 2, [[1 / 4]]),  # base ** (1 + alpha / 2)
+        (1, 1, 4, [[1 / 8]]),
+        (1, 3, 2, [[1 / 2, 1 / 4, 1 / 8]]),
+        (3, 1, 2, [[1 / 2], [1 / 4], [1 / 8]]),
+        (2, 2, 3, [[1 / 2, 1 / 8], [1 / 4, 1 / 16]]),  # interleaved: i = 0, 2 and i = 1, 3
+        (2, 3, 5, [[1 / 2, 1 / 8, 1 / 32], [1 / 4, 1 / 16, 1 / 64]]),
+        (2, 2, 0, [[1 / 2, 1 / 2], [1 / 2, 1 / 2]]),
+    ],
+)
+def test_ladder_epsilons_by_hand(actors: int, envs_per_actor: int, alpha: float, expected: list[list[float]]) -> None:
+    got = ladder(actors, envs_per_actor, base=0.5, alpha=alpha)
+    assert len(got) == len(expected)
+    for got_of_actor, expected_of_actor in zip(got, expected, strict=True):
+        assert got_of_actor == pytest.approx(expected_of_actor, rel=1e-6)
+
+
+@pytest.mark.parametrize(("actors", "envs_per_actor"), [(8, 8), (1, 64), (16, 3), (5, 1)])
+def test_ladder_epsilons_of_all_environments_differ_and_span_the_ladder(actors: int, envs_per_actor: int) -> None:
+    everyone = [epsilon for of_actor in ladder(actors, envs_per_actor, base=0.7, alpha=7) for epsilon in of_actor]
+    assert len(set(everyone)) == actors * envs_per_actor
+    assert max(everyone) == pytest.approx(0.7)
+    assert min(everyone) == pytest.approx(0.7**8)
+
+
+def test_the_mean_of_the_ladder_is_over_all_environments_of_all_actors() -> None:
+    config = ActorConfig(
+        actors=2, envs_per_actor=2, epsilon_schedule="ladder", epsilon_ladder_base=0.5, epsilon_ladder_alpha=3
+    )
+    assert mean_epsilon(config, 0) == pytest.approx((1 / 2 + 1 / 4 + 1 / 8 + 1 / 16) / 4)
+    assert ladder_epsilons(config, 1).dtype == np.float32
