@@ -26,6 +26,7 @@ from common.seeding import seed_sequence
 from common.types import AddReply, Chunk, Episodes, Params, Transition
 
 NICENESS = 10  # actors yield to the learner
+_NO_VERSION_YET = 2**63 - 1
 
 
 class Writer(Protocol):
@@ -82,7 +83,7 @@ class Actor:
         self._policy: _Policy | None = None
         self._waiting = False
         self._seq = 0
-        self._oldest_version: int = 0  # acted with in the running chunk
+        self._oldest_version = _NO_VERSION_YET  # acted with in the running chunk
 
     def __repr__(self) -> str:
         return f"actor-{self._id}"
@@ -179,9 +180,7 @@ class Actor:
         self._rows: list[Transition] = []
         self._row_count = 0
         self._env_steps = 0
-        policy = self._policy
-        # Rows that come out next may have begun under the versions still in the n-step window.
-        self._oldest_version = int(np.iinfo(np.int64).max) if policy is None else policy.version
+        self._oldest_version = _NO_VERSION_YET
         self._chunk_started = self._clock()
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
@@ -128,7 +129,7 @@ def probe(env_id: str) -> EnvironmentSpec:
     """Makes the environment once and describes it. Raises BadInput where this system cannot use it."""
     try:
         env = gymnasium.make(env_id)
-    except (gymnasium.error.Error, ImportError) as error:
+    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
         raise BadInput(f"--env {env_id}: {_one_line(error)}; use a registered Gymnasium id, or module:id") from None
     try:
         return _describe(env_id, env)
@@ -172,10 +173,22 @@ def _make_vector(env_id: str, num_envs: int) -> VectorEnv[Any, Any, Any]:
     module, _, name = env_id.rpartition(":")
     if module:
         importlib.import_module(module)
-    spec = gymnasium.spec(name)
+    spec = _newest_spec(name)
     own_class = spec.vector_entry_point is not None and not spec.additional_wrappers
     mode = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT if own_class else gymnasium.VectorizeMode.SYNC
     return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode=mode)
+
+
+def _newest_spec(name: str) -> EnvSpec:
+    """The registered spec; for an id without its version that of the newest one, as in `gymnasium.make`."""
+    try:
+        return gymnasium.spec(name)
+    except gymnasium.error.Error:
+        env = gymnasium.make(name)
+        env.close()
+        if env.spec is None:
+            raise
+        return env.spec
 
 
 def _one_line(error: BaseException) -> str:

@@ -154,6 +154,8 @@ class ReplayServer:
         self._env_steps += chunk.env_steps
         self._episodes.add(chunk, self._env_steps, self._newest_version)
         self._chunks += 1
+        # An actor may be faster than the announcement of the params that it acted with.
+        self._newest_version = max(self._newest_version, chunk.params_version)
         lag = self._newest_version - chunk.params_version
         self._lag_sum += lag
         self._lag_max = max(self._lag_max, lag)

@@ -86,8 +86,8 @@ def learner(
     seed: int = 1,
     **config: object,
 ) -> Learner:
-    """Minibatches of 4 and no syncs, unless said otherwise; observations of 1 number, 2 actions."""
-    settings = {"batch_size": 4, "target_sync_learner_steps": 1_000_000, **config}
+    """Minibatches of 4, no syncs and no averaging, unless said otherwise; observations of 1 number, 2 actions."""
+    settings = {"batch_size": 4, "target_sync_learner_steps": 1_000_000, "params_average": 0.0, **config}
     return Learner(
         LearnerConfig(**settings),
         NetworkConfig(hidden=hidden),
@@ -292,6 +292,24 @@ def test_diverged_q_values_stop_the_run_and_blame_the_learning_rate() -> None:
     learning = learner(Reader([sample_reply(rows([1.0] * 4, discount=0.9), range(4))]), hidden=(), initial_params=huge)
     with pytest.raises(NonFiniteError, match=r"the transitions are finite, so the Q-values diverged.*learning-rate"):
         learning.run(Broadcaster())
+
+
+def test_what_is_published_is_the_running_average_of_the_online_params() -> None:
+    """Each of Adam's steps adds 0.01 to the bias: 0.01, 0.02, and so on; the average keeps a half of itself."""
+    broadcast = Broadcaster()
+    learning = learner(
+        EndlessReader(rows([1000.0]), rows_per_call=12),
+        hidden=(),
+        initial_params=constant_arrays([0.0, 0.0], observation_size=1),
+        learning_rate=0.01,
+        learning_rate_final=0.01,
+        params_average=0.5,
+        target_sync_learner_steps=1,
+        max_learner_steps=3,
+    )
+    learning.run(broadcast)
+    biases = [params.arrays["0.bias"][0] for params in broadcast.published]
+    assert biases == pytest.approx([0.0, 0.005, 0.0125, 0.02125], abs=1e-5)
 
 
 def test_the_target_network_stands_still_between_syncs() -> None:
