@@ -39,7 +39,7 @@ def config(env: str, **replay: Any) -> Config:
         run=RunConfig(env=env, max_seconds=60),
         actor=ActorConfig(actors=2, envs_per_actor=2, epsilon_schedule="exponential", chunk_rows=32),
         network=NetworkConfig(hidden=(32,)),
-        learner=LearnerConfig(batch_size=32, target_sync_learner_steps=30),
+        learner=LearnerConfig(batch_size=32, target_sync_learner_steps=30, params_average=0.9),
         replay=ReplayConfig(**{"learning_starts_transitions": 100, "max_env_steps": 2000} | replay),
         evaluator=EvaluatorConfig(stop_when_solved=False),
     )
