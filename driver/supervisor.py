@@ -215,8 +215,11 @@ class Supervisor:
         self._started = True
         receivers = [self._evaluator.handle, *(role.handle for role in self._actors)]
         broadcaster = ParamsBroadcaster(receivers, self._replay.handle)
+        # Learner and actors all end when the replay server says stop: at max_env_steps, in any order.
         self._watch_run(
-            self._learner, self._learner.handle.run.remote(broadcaster), lambda _: self._end("max_learner_steps")
+            self._learner,
+            self._learner.handle.run.remote(broadcaster),
+            lambda reached_its_limit: self._end("max_learner_steps" if reached_its_limit else "max_env_steps"),
         )
         self._watch_run(self._evaluator, self._evaluator.handle.run.remote(), lambda _: None)
         self._ask_for_looks()

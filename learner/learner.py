@@ -82,14 +82,15 @@ class Learner:
     def __repr__(self) -> str:
         return "learner"
 
-    def run(self, broadcast: Broadcaster) -> None:
-        """Learns until told to stop or at the last learner step asked for."""
+    def run(self, broadcast: Broadcaster) -> bool:
+        """Learns until told to stop or at the last learner step asked for; True when it was the latter."""
         torch.set_num_threads(self._config.learner_threads)
         torch.set_flush_denormal(True)  # moments of dead units decay into denormals, which are slow
         self._broadcast = broadcast
         broadcast.publish(self._newest)
         while not self._reached_the_limit() and self.step():
             pass
+        return self._reached_the_limit()
 
     def step(self) -> bool:
         """Trains on the minibatches of one reply. False when the run is ending."""

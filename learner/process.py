@@ -27,9 +27,9 @@ class LearnerProcess:
     def __repr__(self) -> str:
         return "learner"
 
-    def run(self, broadcast: Broadcaster) -> None:
+    def run(self, broadcast: Broadcaster) -> bool:
         """See Learner.run."""
-        self._learner.run(broadcast)
+        return self._learner.run(broadcast)
 
     def newest(self) -> Params:
         """See Learner.newest."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,20 @@ def train(
     return run_once(plan, path, display, signals or StopSignals(), build, lambda: time.monotonic() - began)
 
 
+def kill_once_it_plays(actor: Any) -> None:
+    """Kills the process of an actor that has shipped a chunk, from a thread; Ray starts another."""
+
+    def watch_and_kill() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            stats = actor.stats.options(concurrency_group="control").remote()
+            if ray.get(stats, timeout=60).chunks:
+                ray.kill(actor, no_restart=False)
+                return
+
+    threading.Thread(target=watch_and_kill, daemon=True).start()
+
+
 def metrics(path: Path, kind: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = pq.read_table(path / "metrics.parquet").to_pylist()
     return [row for row in rows if row["kind"] == kind]
@@ -105,8 +120,7 @@ def test_params_that_force_an_action_reach_every_actor_and_a_replaced_one(tmp_pa
 
     def build_and_kill(plan: Plan, namespace: str) -> Topology:
         topology = build_topology(plan, namespace)
-        ray.get([actor.__ray_ready__.remote() for actor in topology.actors], timeout=60)
-        ray.kill(topology.actors[1], no_restart=False)
+        kill_once_it_plays(topology.actors[1])
         return topology
 
     run = tmp_path / "run"
@@ -178,8 +192,7 @@ def test_actors_that_die_again_and_again_end_the_run(tmp_path: Path) -> None:
 
     def build_and_kill(plan: Plan, namespace: str) -> Topology:
         topology = build_topology(plan, namespace)
-        ray.get([actor.__ray_ready__.remote() for actor in topology.actors], timeout=60)
-        ray.kill(topology.actors[0], no_restart=False)
+        kill_once_it_plays(topology.actors[0])
         return topology
 
     summary = train(stubborn, tmp_path, build_and_kill)
