@@ -61,22 +61,14 @@ def count_later_looks(run: Path) -> dict[str, Any]:
 
 def report(rows: list[dict[str, Any]]) -> None:
     """Every seed."""
-    table = Table(title="looks after the first solve")
-    for column in (
-        "seed",
-        "solved at learner step",
-        "learner steps",
-        "later looks",
-        "at or above 475",
-        "share",
-        "lowest",
-    ):
+    table = Table(title="looks after the first solve, in learner steps")
+    for column in ("seed", "solved at", "learner steps", "later looks", ">= 475", "share", "lowest"):
         table.add_column(column, justify="right")
     for row in rows:
         later = row["later_looks"]
         table.add_row(
             str(row["seed"]),
-            str(row["solved_learner_steps"]),
+            "no" if row["solved_learner_steps"] is None else f"{row['solved_learner_steps']:,}",
             f"{row['summary']['learner_steps']:,}",
             str(later),
             str(row["held"]),

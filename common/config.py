@@ -118,6 +118,10 @@ class LearnerConfig:
 
     double: bool = True
     """Double DQN: the online network picks the next action."""
+    clipped_double: bool = True
+    """Value it by the lower of online and target network."""
+    bounded_targets: bool = True
+    """Keep targets to values the rewards seen can add up to."""
     loss: Literal["huber", "squared"] = "huber"
     """Loss of the TD error."""
     learning_rate: float = 1e-3

@@ -24,8 +24,9 @@ from common.config import LearnerConfig, NetworkConfig
 from common.environment import EnvironmentSpec
 from common.types import Batch, Params, SampleReply, Transition
 from learner.learner_stats import LearnerStats
-from learner.loss import td_error, weighted_loss
+from learner.loss import Minibatch, bellman_target, td_error, weighted_loss
 from learner.network import QNetwork
+from learner.value_range import ValueRange
 
 
 class Reader(Protocol):
@@ -68,6 +69,7 @@ class Learner:
             self._online.load(initial_params)
         self._target = copy.deepcopy(self._online)
         self._average = copy.deepcopy(self._online)  # what is published
+        self._value_range = ValueRange()
         self._optimizer = torch.optim.Adam(self._online.parameters(), lr=config.learning_rate, fused=True)
         self.learner_steps = 0
         self._target_syncs = 0
@@ -84,8 +86,6 @@ class Learner:
 
     def run(self, broadcast: Broadcaster) -> bool:
         """Learns until told to stop or at the last learner step asked for; True when it was the latter."""
-        torch.set_num_threads(self._config.learner_threads)
-        torch.set_flush_denormal(True)  # moments of dead units decay into denormals, which are slow
         self._broadcast = broadcast
         broadcast.publish(self._newest)
         while not self._reached_the_limit() and self.step():
@@ -127,13 +127,14 @@ class Learner:
 
     def _train(self, batch: Batch) -> None:
         # Copied once: torch must not write to Ray's read-only views, and the message is freed at once.
-        columns = Transition._make(torch.from_numpy(column.copy()) for column in batch.transition)
+        columns = Minibatch._make(torch.from_numpy(column.copy()) for column in batch.transition)
         weight = torch.from_numpy(batch.importance_weight.copy())
+        self._value_range.widen(batch.transition.reward, batch.transition.discount)
         size = self._config.batch_size
         errors: list[NDArray[np.float32]] = []
         for first in range(0, len(batch.ids), size):
             rows = slice(first, first + size)
-            minibatch = Transition._make(column[rows] for column in columns)
+            minibatch = Minibatch._make(column[rows] for column in columns)
             errors.append(self._update(minibatch, weight[rows]))
             self.learner_steps += 1
             if self.learner_steps % self._config.target_sync_learner_steps == 0:
@@ -146,30 +147,36 @@ class Learner:
         if self._first_step_time is None:
             self._first_step_time = time.time()
 
-    def _update(self, minibatch: Transition, weight: Tensor) -> NDArray[np.float32]:
-        """One gradient step on `[B]` rows of tensors. Returns |TD error| `[B]`."""
-        error = td_error(self._online, self._target, self._config.double, *minibatch)  # type: ignore[arg-type]
-        loss = weighted_loss(error, weight, self._config.loss)
+    def _update(self, minibatch: Minibatch, weight: Tensor) -> NDArray[np.float32]:
+        """One gradient step on `[B]` rows. Returns |TD error| `[B]`."""
+        config, learning_rate = self._config, self._learning_rate()
+        target = bellman_target(self._online, self._target, config.double, config.clipped_double, minibatch)
+        if config.bounded_targets:
+            target = self._value_range.clamp(target)
+        error = td_error(self._online, minibatch, target)
+        loss = weighted_loss(error, weight, config.loss)
         self._loss = loss.item()
         if not math.isfinite(self._loss):
             raise NonFiniteError(self._describe_non_finite(minibatch, error))
         for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate()
+            group["lr"] = learning_rate
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
-        self._update_average()
+        self._update_average(learning_rate)
         priority: NDArray[np.float32] = error.detach().abs().numpy()
         return priority
 
     @torch.no_grad()
-    def _update_average(self) -> None:
+    def _update_average(self, learning_rate: float) -> None:
         """Polyak's average of the online params: single updates flip greedy actions to and fro, the average does not.
 
-        Polyak and Juditsky, https://doi.org/10.1137/0330046. Only what is published is averaged, never the target.
+        It moves in proportion to the learning rate: smaller updates are averaged over more of them. Only what is
+        published is averaged, never the target. Polyak and Juditsky, https://doi.org/10.1137/0330046.
         """
+        moved = 1 - self._config.params_average ** (learning_rate / self._config.learning_rate)
         for average, online in zip(self._average.parameters(), self._online.parameters(), strict=True):
-            average.lerp_(online, 1 - self._config.params_average)
+            average.lerp_(online, moved)
 
     def _learning_rate(self) -> float:
         """Linear in learner steps from learning_rate to learning_rate_final."""
@@ -184,8 +191,8 @@ class Learner:
         self._broadcast.publish(self._newest)
 
     @torch.no_grad()
-    def _measure_q_values(self, minibatch: Transition) -> None:
-        self._mean_q = self._online(minibatch.observation).max(dim=1).values.mean().item()
+    def _measure_q_values(self, minibatch: Minibatch) -> None:
+        self._mean_q = self._online(minibatch.observation_tm1).max(dim=1).values.mean().item()
 
     def _copy_online_to_target(self) -> None:
         self._target.load_state_dict(self._online.state_dict())
@@ -197,9 +204,9 @@ class Learner:
         limit = self._config.max_learner_steps
         return limit is not None and self.learner_steps >= limit
 
-    def _describe_non_finite(self, minibatch: Transition, error: Tensor) -> str:
+    def _describe_non_finite(self, minibatch: Minibatch, error: Tensor) -> str:
         """The dump: what in the minibatch was not finite, and the first such row."""
-        columns = {name: torch.as_tensor(column) for name, column in zip(Transition._fields, minibatch, strict=True)}
+        columns = dict(zip(Transition._fields, minibatch, strict=True))
         bad = {name: int((~torch.isfinite(column)).sum()) for name, column in columns.items()}
         ruined = [name for name, count in bad.items() if count]
         first = int(torch.argmax((~torch.isfinite(error)).int()))

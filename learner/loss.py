@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,31 +11,39 @@ from torch import Tensor
 QFunction = Callable[[Tensor], Tensor]
 
 
-def td_error(
-    online: QFunction,
-    target: QFunction,
-    double: bool,
-    observation_tm1: Tensor,
-    action_tm1: Tensor,
-    reward_t: Tensor,
-    discount_t: Tensor,
-    observation_t: Tensor,
-) -> Tensor:
-    """`[B]`: reward + discount * q(next) - q(now, action); no gradient through the target.
+class Minibatch(NamedTuple):
+    """Rows of experience as tensors; see Transition."""
 
-    Without `double` the next action is the target network's best (Mnih et al., https://www.nature.com/articles/nature14236);
-    with it the online network picks and the target network values (van Hasselt et al.,
-    https://arxiv.org/abs/1509.06461).
+    observation_tm1: Tensor  # [B, D] float32
+    action_tm1: Tensor  # [B] int64
+    reward_t: Tensor  # [B] float32
+    discount_t: Tensor  # [B] float32
+    observation_t: Tensor  # [B, D] float32
+
+
+@torch.no_grad()
+def bellman_target(online: QFunction, target: QFunction, double: bool, clipped: bool, rows: Minibatch) -> Tensor:
+    """`[B]`: reward + discount * q(next), without gradient.
+
+    The next action is the target network's best (Mnih et al., https://www.nature.com/articles/nature14236). With
+    `double` the online network picks it and the target network values it (van Hasselt et al.,
+    https://arxiv.org/abs/1509.06461). With `clipped` as well its value is the lower of the two networks', after
+    Fujimoto et al., https://arxiv.org/abs/1802.09477: what the online network has learnt to be bad counts at once,
+    what it thinks better than before waits for the next sync. `clipped` means nothing without `double`.
     """
-    q_tm1 = online(observation_tm1).gather(1, action_tm1[:, None]).squeeze(1)
-    with torch.no_grad():
-        q_target_t = target(observation_t)  # [B, A]
-        if double:
-            q_t = q_target_t.gather(1, online(observation_t).argmax(dim=1, keepdim=True)).squeeze(1)
-        else:
-            q_t = q_target_t.max(dim=1).values
-        bellman_target = reward_t + discount_t * q_t
-    return bellman_target - q_tm1
+    q_target_t = target(rows.observation_t)  # [B, A]
+    if double:
+        q_online_t = online(rows.observation_t)
+        best = q_online_t.argmax(dim=1, keepdim=True)
+        q_t = (torch.minimum(q_online_t, q_target_t) if clipped else q_target_t).gather(1, best).squeeze(1)
+    else:
+        q_t = q_target_t.max(dim=1).values
+    return rows.reward_t + rows.discount_t * q_t
+
+
+def td_error(online: QFunction, rows: Minibatch, bellman_target_tm1: Tensor) -> Tensor:
+    """`[B]`: target - q(now, action)."""
+    return bellman_target_tm1 - online(rows.observation_tm1).gather(1, rows.action_tm1[:, None]).squeeze(1)
 
 
 def weighted_loss(error: Tensor, importance_weight: Tensor, loss: Literal["huber", "squared"]) -> Tensor:

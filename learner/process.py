@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from common.config import LearnerConfig
 from common.types import Params
 from learner.learner_stats import LearnerStats
 
@@ -16,19 +17,25 @@ if TYPE_CHECKING:
 
 
 class LearnerProcess:
-    """Hands everything on to a Learner."""
+    """Hands everything on to a Learner, and holds what torch settles for a whole process."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, config: LearnerConfig, *args: Any, **kwargs: Any) -> None:
         """Takes what Learner takes."""
+        import torch
+
         from learner.learner import Learner
 
-        self._learner = Learner(*args, **kwargs)
+        torch.set_num_threads(config.learner_threads)
+        self._learner = Learner(config, *args, **kwargs)
 
     def __repr__(self) -> str:
         return "learner"
 
     def run(self, broadcast: Broadcaster) -> bool:
         """See Learner.run."""
+        import torch
+
+        torch.set_flush_denormal(True)  # of this thread: moments of dead units decay into denormals, which are slow
         return self._learner.run(broadcast)
 
     def newest(self) -> Params:

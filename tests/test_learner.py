@@ -312,6 +312,39 @@ def test_what_is_published_is_the_running_average_of_the_online_params() -> None
     assert biases == pytest.approx([0.0, 0.005, 0.0125, 0.02125], abs=1e-5)
 
 
+def test_the_average_moves_in_proportion_to_the_learning_rate() -> None:
+    """Rates 0.01, then 0.005: the average keeps 0.25 of itself, then 0.5 (half the power). Online Q: 0.01, 0.015."""
+    broadcast = Broadcaster()
+    learning = learner(
+        EndlessReader(rows([1000.0]), rows_per_call=12),
+        hidden=(),
+        initial_params=constant_arrays([0.0, 0.0], observation_size=1),
+        learning_rate=0.01,
+        learning_rate_final=0.005,
+        learning_rate_decay_learner_steps=1,
+        params_average=0.25,
+        target_sync_learner_steps=1,
+        max_learner_steps=2,
+    )
+    learning.run(broadcast)
+    biases = [params.arrays["0.bias"][0] for params in broadcast.published]
+    assert biases == pytest.approx([0.0, 0.0075, 0.5 * 0.0075 + 0.5 * 0.015], abs=1e-5)
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_targets_stay_within_what_the_rewards_seen_can_add_up_to(bounded: bool) -> None:
+    """Reward 1 at discount 0.5 is worth 2; the target network says 10, so without the bound the target is 1 + 5 = 6."""
+    learning = learner(
+        EndlessReader(rows([1.0], discount=0.5), rows_per_call=4),
+        hidden=(),
+        initial_params=constant_arrays([10.0, 0.0], observation_size=1),
+        bounded_targets=bounded,
+        max_learner_steps=1,
+    )
+    learning.run(Broadcaster())
+    assert learning.stats().mean_abs_td_error == pytest.approx(8.0 if bounded else 4.0)
+
+
 def test_the_target_network_stands_still_between_syncs() -> None:
     """One state, reward 1, discount 0.5, target Q = 4 throughout: the online Q goes to 1 + 0.5 * 4 = 3, not to 2."""
     learning = learner(
@@ -319,6 +352,7 @@ def test_the_target_network_stands_still_between_syncs() -> None:
         hidden=(),
         initial_params=constant_arrays([4.0, 0.0], observation_size=1),
         double=False,
+        bounded_targets=False,
         loss="squared",
         learning_rate=0.02,
         learning_rate_final=0.02,

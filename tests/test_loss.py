@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from learner.loss import td_error, weighted_loss
+from learner.loss import Minibatch, bellman_target, td_error, weighted_loss
 
 # Q(x) = x @ matrix, [observation, action]; observations are one-hot, so a row is the Q-values of a state.
 ONLINE = [[1.0, 2.0], [5.0, 3.0]]  # state 0, state 1
@@ -14,22 +14,42 @@ TARGET = [[8.0, 9.0], [7.0, 20.0]]
 STATE = torch.eye(2)
 
 
+KINDS = [(False, False), (True, False), (True, True)]  # double, clipped
+
+
 def error_of(
-    double: bool, reward: float = 1.0, discount: float = 0.5, online: Tensor | None = None, target: Tensor | None = None
+    double: bool,
+    clipped: bool = False,
+    reward: float = 1.0,
+    discount: float = 0.5,
+    online: Tensor | None = None,
+    target: Tensor | None = None,
 ) -> Tensor:
     """Of one transition from state 0 by action 1 to state 1."""
-    online_q = torch.tensor(ONLINE) if online is None else online
-    target_q = torch.tensor(TARGET) if target is None else target
-    return td_error(
-        lambda observation: observation @ online_q,
-        lambda observation: observation @ target_q,
-        double,
+    rows = Minibatch(
         observation_tm1=STATE[:1],
         action_tm1=torch.tensor([1]),
         reward_t=torch.tensor([reward]),
         discount_t=torch.tensor([discount]),
         observation_t=STATE[1:],
     )
+    return error_of_rows(double, clipped, rows, online, target)
+
+
+def error_of_rows(
+    double: bool, clipped: bool, rows: Minibatch, online: Tensor | None = None, target: Tensor | None = None
+) -> Tensor:
+    """TD errors of any rows, with the two matrices above unless others are given."""
+    online_q = torch.tensor(ONLINE) if online is None else online
+    target_q = torch.tensor(TARGET) if target is None else target
+
+    def online_network(observation: Tensor) -> Tensor:
+        return observation @ online_q
+
+    def target_network(observation: Tensor) -> Tensor:
+        return observation @ target_q
+
+    return td_error(online_network, rows, bellman_target(online_network, target_network, double, clipped, rows))
 
 
 def test_without_double_the_target_network_picks_and_values() -> None:
@@ -42,42 +62,52 @@ def test_with_double_the_online_network_picks_and_the_target_network_values() ->
     assert error_of(double=True).tolist() == [2.5]
 
 
-@pytest.mark.parametrize("double", [False, True])
-def test_a_discount_of_0_cuts_the_bootstrap(double: bool) -> None:
-    assert error_of(double, discount=0.0).tolist() == [-1.0]  # 1 - 2
+def test_clipped_the_lower_of_both_networks_values_what_the_online_network_picks() -> None:
+    """Action 0 at min(5, 7): 1 + 0.5 * 5 - 2 = 1.5. Where the target network says 4: 1 + 0.5 * 4 - 2 = 1."""
+    assert error_of(double=True, clipped=True).tolist() == [1.5]
+    pessimistic_target = torch.tensor([[8.0, 9.0], [4.0, 20.0]])
+    assert error_of(double=True, clipped=True, target=pessimistic_target).tolist() == [1.0]
 
 
-@pytest.mark.parametrize("double", [False, True])
-def test_each_row_has_its_own_error(double: bool) -> None:
-    """From state 1 by action 0 to state 0: both networks prefer action 1 there, so 3 + 1 * 9 - 5 = 7 either way."""
-    errors = td_error(
-        lambda observation: observation @ torch.tensor(ONLINE),
-        lambda observation: observation @ torch.tensor(TARGET),
-        double,
+def test_clipping_means_nothing_without_double() -> None:
+    assert error_of(double=False, clipped=True).tolist() == error_of(double=False).tolist()
+
+
+@pytest.mark.parametrize(("double", "clipped"), KINDS)
+def test_a_discount_of_0_cuts_the_bootstrap(double: bool, clipped: bool) -> None:
+    assert error_of(double, clipped, discount=0.0).tolist() == [-1.0]  # 1 - 2
+
+
+@pytest.mark.parametrize(
+    ("double", "clipped", "expected"), [(False, False, 9.0), (True, False, 2.5), (True, True, 1.5)]
+)
+def test_each_row_has_its_own_error(double: bool, clipped: bool, expected: float) -> None:
+    """From state 1 by action 0 to state 0, where both prefer action 1: 3 + 9 - 5 = 7, clipped 3 + min(2, 9) - 5 = 0."""
+    rows = Minibatch(
         observation_tm1=STATE,
         action_tm1=torch.tensor([1, 0]),
         reward_t=torch.tensor([1.0, 3.0]),
         discount_t=torch.tensor([0.5, 1.0]),
         observation_t=STATE.flip(0),
     )
-    assert errors.tolist() == [2.5 if double else 9.0, 7.0]
+    assert error_of_rows(double, clipped, rows).tolist() == [expected, 0.0 if clipped else 7.0]
 
 
-@pytest.mark.parametrize("double", [False, True])
-def test_no_gradient_goes_through_the_target(double: bool) -> None:
+@pytest.mark.parametrize(("double", "clipped"), KINDS)
+def test_no_gradient_goes_through_the_target(double: bool, clipped: bool) -> None:
     """d error / d q_online(state 0, action 1) = -1, and nothing else moves."""
     online = torch.tensor(ONLINE, requires_grad=True)
     target = torch.tensor(TARGET, requires_grad=True)
-    error_of(double, online=online, target=target).sum().backward()
+    error_of(double, clipped, online=online, target=target).sum().backward()
     assert target.grad is None
     assert online.grad is not None
     assert online.grad.tolist() == [[0.0, -1.0], [0.0, 0.0]]
 
 
-@pytest.mark.parametrize("double", [False, True])
-def test_no_gradient_goes_through_the_target_when_both_networks_are_one(double: bool) -> None:
+@pytest.mark.parametrize(("double", "clipped"), KINDS)
+def test_no_gradient_goes_through_the_target_when_both_networks_are_one(double: bool, clipped: bool) -> None:
     both = torch.tensor(ONLINE, requires_grad=True)
-    error_of(double, online=both, target=both).sum().backward()
+    error_of(double, clipped, online=both, target=both).sum().backward()
     assert both.grad is not None
     assert both.grad.tolist() == [[0.0, -1.0], [0.0, 0.0]]
 
