@@ -12,6 +12,7 @@ from actors.policy import QFunction
 from common.config import LearnerConfig, NetworkConfig
 from common.types import Params, SampleReply, Transition
 from learner.learner import Learner, NonFiniteError
+from learner.process import LearnerProcess
 
 NO_ERRORS: tuple[list[int], list[float]] = ([], [])
 
@@ -425,3 +426,15 @@ def test_truncation_taken_as_termination_misses_the_values_of_the_one_state_mdp(
     q_values = learned_q_values(one_state_rows(truncation_is_termination=True))
     assert q_values != pytest.approx([10.0, 9.0], abs=0.1)
     assert max(q_values) < 8.5
+
+
+@pytest.mark.parametrize("threads", [2, 1])
+def test_the_learners_process_computes_on_as_many_threads_as_set(threads: int) -> None:
+    process = LearnerProcess(
+        LearnerConfig(learner_threads=threads),
+        NetworkConfig(hidden=(8,)),
+        environment_spec(observation_size=1, action_count=2),
+        np.random.SeedSequence(1),
+        Reader([]),
+    )
+    assert process.stats().torch_threads == threads
