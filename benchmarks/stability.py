@@ -18,7 +18,9 @@ class Stability:
     """Trains past the solve and counts the later looks that hold the threshold."""
 
     seeds: int = 3
-    """Seeds 0, 1, ..."""
+    """Number of seeds."""
+    first_seed: int = 0
+    """The first of them; the others follow."""
     env_steps: int = 300_000
     """Environment steps of each run."""
     interval: int = 1000
@@ -31,7 +33,7 @@ def measure_stability(settings: Stability) -> list[dict[str, Any]]:
     """One row for each seed."""
     folder = new_folder(settings.runs)
     rows = []
-    for seed in range(settings.seeds):
+    for seed in range(settings.first_seed, settings.first_seed + settings.seeds):
         run = folder / f"seed-{seed}"
         limits = ["--no-stop-when-solved", "--max-env-steps", str(settings.env_steps)]
         looks = ["--evaluation-interval-learner-steps", str(settings.interval)]
