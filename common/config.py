@@ -124,9 +124,11 @@ class LearnerConfig:
     """Keep targets to values the rewards seen can add up to."""
     loss: Literal["huber", "squared"] = "huber"
     """Loss of the TD error."""
-    learning_rate: float = 1e-3
+    huber_delta: float = 5.0
+    """Huber: the |TD error| beyond which a row's pull grows no more."""
+    learning_rate: float = 4e-3
     """Adam's step size at learner step 0."""
-    learning_rate_final: float = 2e-5
+    learning_rate_final: float = 5e-5
     """Adam's step size after the decay."""
     learning_rate_decay_learner_steps: int = 25_000
     """Length of the linear decay, learner steps."""
@@ -147,6 +149,7 @@ class LearnerConfig:
             "learning_rate_decay_learner_steps",
         )  # fmt: skip
         _require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "must be above 0")
+        _require(0 < self.huber_delta < math.inf, "huber_delta", self.huber_delta, "must be above 0")
         _require(0 <= self.params_average < 1, "params_average", self.params_average, "must lie in [0, 1)")
         _require(
             1e-5 <= self.learning_rate_final <= self.learning_rate,

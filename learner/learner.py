@@ -154,7 +154,7 @@ class Learner:
         if config.bounded_targets:
             target = self._value_range.clamp(target)
         error = td_error(self._online, minibatch, target)
-        loss = weighted_loss(error, weight, config.loss)
+        loss = weighted_loss(error, weight, config.loss, config.huber_delta)
         self._loss = loss.item()
         if not math.isfinite(self._loss):
             raise NonFiniteError(self._describe_non_finite(minibatch, error))

@@ -46,12 +46,14 @@ def td_error(online: QFunction, rows: Minibatch, bellman_target_tm1: Tensor) -> 
     return bellman_target_tm1 - online(rows.observation_tm1).gather(1, rows.action_tm1[:, None]).squeeze(1)
 
 
-def weighted_loss(error: Tensor, importance_weight: Tensor, loss: Literal["huber", "squared"]) -> Tensor:
-    """Mean over the batch of weight * loss: Huber is quadratic up to an error of 1 and linear beyond.
+def weighted_loss(
+    error: Tensor, importance_weight: Tensor, loss: Literal["huber", "squared"], huber_delta: float
+) -> Tensor:
+    """Mean over the batch of weight * loss: Huber is quadratic up to an error of `huber_delta` and linear beyond.
 
-    `huber`: 0.5 * e**2 where |e| <= 1, else |e| - 0.5. `squared`: e**2.
+    `huber`: 0.5 * e**2 where |e| <= delta, else delta * (|e| - 0.5 * delta). `squared`: e**2.
     """
     if loss == "squared":
         return (importance_weight * error.square()).mean()
     zero = torch.zeros_like(error)
-    return (importance_weight * torch.nn.functional.huber_loss(error, zero, reduction="none", delta=1.0)).mean()
+    return (importance_weight * torch.nn.functional.huber_loss(error, zero, reduction="none", delta=huber_delta)).mean()

@@ -45,6 +45,7 @@ REFUSED: list[tuple[type, str, list[Any]]] = [
     (LearnerConfig, "learner_threads", [0, -1]),
     (LearnerConfig, "learning_rate_decay_learner_steps", [0, -1]),
     (LearnerConfig, "learning_rate", [0, -0.001, INFINITE, NAN]),
+    (LearnerConfig, "huber_delta", [0, -1.0, INFINITE, NAN]),
     (LearnerConfig, "learning_rate_final", [0, 9e-6, 100.0, NAN]),
     (ReplayConfig, "replay_capacity_transitions", [0, -1]),
     (ReplayConfig, "max_env_steps", [0, -1]),

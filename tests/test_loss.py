@@ -113,31 +113,30 @@ def test_no_gradient_goes_through_the_target_when_both_networks_are_one(double: 
 
 
 @pytest.mark.parametrize(
-    ("error", "huber", "squared", "huber_slope", "squared_slope"),
-    [
-        (0.0, 0.0, 0.0, 0.0, 0.0),
-        (0.5, 0.125, 0.25, 0.5, 1.0),
-        (-0.5, 0.125, 0.25, -0.5, -1.0),
-        (1.0, 0.5, 1.0, 1.0, 2.0),
-        (2.0, 1.5, 4.0, 1.0, 4.0),
-        (-3.0, 2.5, 9.0, -1.0, -6.0),
+    ("error", "huber_1", "huber_2", "squared"),
+    [  # (loss, slope): Huber is 0.5 e^2 up to delta, then delta * (|e| - 0.5 delta)
+        (0.0, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)),
+        (0.5, (0.125, 0.5), (0.125, 0.5), (0.25, 1.0)),
+        (-0.5, (0.125, -0.5), (0.125, -0.5), (0.25, -1.0)),
+        (1.0, (0.5, 1.0), (0.5, 1.0), (1.0, 2.0)),
+        (2.0, (1.5, 1.0), (2.0, 2.0), (4.0, 4.0)),
+        (-3.0, (2.5, -1.0), (4.0, -2.0), (9.0, -6.0)),
     ],
 )
 def test_losses_and_their_slopes_by_hand(
-    error: float, huber: float, squared: float, huber_slope: float, squared_slope: float
+    error: float, huber_1: tuple[float, float], huber_2: tuple[float, float], squared: tuple[float, float]
 ) -> None:
-    for kind, loss, slope in (("huber", huber, huber_slope), ("squared", squared, squared_slope)):
+    for kind, delta, want in (("huber", 1.0, huber_1), ("huber", 2.0, huber_2), ("squared", 1.0, squared)):
         x = torch.tensor([error], requires_grad=True)
-        got = weighted_loss(x, torch.ones(1), kind)
+        got = weighted_loss(x, torch.ones(1), kind, delta)
         got.backward()
-        assert got.item() == loss
         assert x.grad is not None
-        assert x.grad.item() == slope
+        assert (got.item(), x.grad.item()) == want
 
 
 def test_importance_weights_multiply_the_loss_of_their_row() -> None:
     """Errors 1 and 2, weights 2 and 0.5: squared (2 * 1 + 0.5 * 4) / 2 = 2, Huber (2 * 0.5 + 0.5 * 1.5) / 2 = 0.875."""
     error, weight = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 0.5])
-    assert weighted_loss(error, weight, "squared").item() == 2.0
-    assert weighted_loss(error, weight, "huber").item() == 0.875
-    assert weighted_loss(error, torch.zeros(2), "huber").item() == 0.0
+    assert weighted_loss(error, weight, "squared", 1.0).item() == 2.0
+    assert weighted_loss(error, weight, "huber", 1.0).item() == 0.875
+    assert weighted_loss(error, torch.zeros(2), "huber", 1.0).item() == 0.0
