@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from analysis.plot import draw_networks, read_curve
@@ -86,29 +88,20 @@ def compare(entries: Sequence[Entry], folder: Path, train_once: TrainOnce) -> li
 
 def print_table(rows: Sequence[dict[str, Any]], console: Console) -> None:
     """One line for each network: medians over its seeds, lowest and highest in brackets."""
-    table = Table(title="comparison: median [lowest, highest] over seeds")
-    for column in (
-        "network",
-        "runs",
-        "solved",
-        "time, s",
-        "env steps",
-        "learner steps",
-        "env steps to solve",
-        "final return",
-    ):
-        table.add_column(column, justify="left" if column == "network" else "right")
+    table = Table(title=escape("comparison: median [lowest, highest] over seeds"), box=SIMPLE, padding=(0, 0, 0, 1))
+    table.add_column("network", no_wrap=True)
+    for column in ("solved", "time, s", "env\nsteps", "learner\nsteps", "env steps\nto solve", "final\nreturn"):
+        table.add_column(column, justify="right", no_wrap=True)
     for network in dict.fromkeys(row["network"] for row in rows):
         group = [row for row in rows if row["network"] == network]
         table.add_row(
             network,
-            str(len(group)),
             f"{sum(row['solved'] for row in group)} of {len(group)}",
-            _spread([row["seconds_total"] for row in group], ".1f"),
-            _spread([row["env_steps"] for row in group], ",.0f"),
-            _spread([row["learner_steps"] for row in group], ",.0f"),
+            _spread([row["seconds_total"] for row in group], ".0f"),
+            f"{np.median([row['env_steps'] for row in group]):,.0f}",
+            f"{np.median([row['learner_steps'] for row in group]):,.0f}",
             _spread([row["solved_env_steps"] for row in group], ",.0f"),
-            _spread([row["final_return"] for row in group], ".1f"),
+            _spread([row["final_return"] for row in group], ".0f"),
         )
     console.print(table)
 
@@ -134,9 +127,9 @@ def _row(entry: Entry, summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spread(values: Sequence[float | None], form: str) -> str:
-    """`not solved` where every run lacks the value; runs that lack it are counted."""
+    """Median, range below it; `not solved` where every run lacks the value, else those that lack it are counted."""
     known = [value for value in values if value is not None]
     if not known:
         return "not solved"
-    text = f"{np.median(known):{form}} [{min(known):{form}}, {max(known):{form}}]"
-    return text if len(known) == len(values) else f"{text} ({len(values) - len(known)} not solved)"
+    text = f"{np.median(known):{form}}\n[{min(known):{form}}, {max(known):{form}}]"
+    return text if len(known) == len(values) else f"{text}\n{len(values) - len(known)} not solved"

@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from tyro.conf import UseAppendAction
@@ -23,7 +24,9 @@ class Solve:
     """Runs launch.py once for each seed, then plays each saved network, read by torch alone."""
 
     seeds: int = 10
-    """Seeds 0, 1, ..."""
+    """Number of seeds."""
+    first_seed: int = 0
+    """The first of them; the others follow."""
     env: str = "CartPole-v1"
     """Environment."""
     option: UseAppendAction[tuple[str, ...]] = ()
@@ -38,7 +41,7 @@ def measure_solve(settings: Solve) -> list[dict[str, Any]]:
     """One row for each seed."""
     folder = new_folder(settings.runs)
     rows = []
-    for seed in range(settings.seeds):
+    for seed in range(settings.first_seed, settings.first_seed + settings.seeds):
         run = folder / f"seed-{seed}"
         options = ["--env", settings.env, "--seed", str(seed), "--no-dashboard", *settings.option]
         summary = launch(options, run)
@@ -83,8 +86,8 @@ def print_row(row: dict[str, Any]) -> None:
 
 def report(rows: list[dict[str, Any]], env_id: str) -> None:
     """Every seed, and the medians."""
-    table = Table(title=f"{env_id}, one row a seed")
-    for column in ("seed", "solved", "seconds", "learner steps", "env steps", "confirmation", "other start states"):
+    table = Table(title=f"{env_id}, one row a seed", box=SIMPLE)
+    for column in ("seed", "solved", "seconds", "learner steps", "env steps", "confirmed at", "other starts", "std"):
         table.add_column(column, justify="right")
     for row in rows:
         solved = row["solved"]
@@ -95,7 +98,8 @@ def report(rows: list[dict[str, Any]], env_id: str) -> None:
             f"{row['solved_learner_steps']:,}" if solved else "-",
             f"{row['solved_env_steps']:,}" if solved else "-",
             f"{row['confirmation_return']:.1f}" if solved else "-",
-            f"{row['check_return']:.1f} (std {row['check_std']:.1f})",
+            f"{row['check_return']:.1f}",
+            f"{row['check_std']:.1f}",
         )
     Console().print(table)
     print(f"solved: {sum(row['solved'] for row in rows)} of {len(rows)}")

@@ -131,12 +131,36 @@ def test_compare_trains_every_network_with_every_seed_and_counts_what_is_not_sol
         ("2x64", 1, False),
     ]
     assert (tmp_path / "compare.png").exists()
-    console = Console(record=True, width=140)
+    console = Console(record=True, width=80)
     print_table(rows, console)
     text = console.export_text()
+    assert "median [lowest, highest]" in text
     assert "0 of 2" in text
     assert "1 of 2" in text
-    assert "80 [80, 80] (1 not solved)" in text
+    assert "[80, 80]" in text
+    assert "1 not solved" in text
+
+
+def test_the_comparison_table_cuts_no_figure_off_at_80_columns(tmp_path: Path) -> None:
+    def train_once(config: Config, path: Path) -> dict[str, Any]:
+        write_run(path, [5.0])
+        steps = 14_140 + 70_000 * config.run.seed
+        return summary(
+            solved=True,
+            seconds_total=41.6 + steps / 2000,
+            solved_env_steps=steps,
+            env_steps=100_254,
+            learner_steps=24_610,
+            last_evaluation_return=499.2,
+        )
+
+    rows = compare(plan_entries(Config(), ["64x64"], 2, tmp_path), tmp_path, train_once)
+    console = Console(record=True, width=80)
+    print_table(rows, console)
+    text = console.export_text()
+    for figure in ("2 of 2", "66", "[49, 84]", "100,254", "24,610", "49,140", "[14,140, 84,140]", "[499, 499]"):
+        assert figure in text
+    assert "…" not in text
 
 
 def test_compare_stops_after_an_interrupted_run_and_keeps_its_table(tmp_path: Path) -> None:
