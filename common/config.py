@@ -43,27 +43,27 @@ class ActorConfig:
     actors: int = 8
     """Actor processes."""
     envs_per_actor: int = 8
-    """Environments that each actor steps together."""
+    """Environments that each actor steps."""
     gamma: float = 0.99
     """Discount for each environment step."""
     n_step: int = 3
-    """Environment steps that one transition spans."""
+    """Environment steps in a transition."""
     epsilon_schedule: Literal["exponential", "ladder"] = "exponential"
-    """Exploration: exponential decay, or the Ape-X ladder (fixed per environment)."""
+    """Exploration: exponential decay, or the Ape-X ladder."""
     epsilon_start: float = 1.0
-    """Exponential: epsilon at environment step 0."""
+    """Exponential: epsilon at the start."""
     epsilon_end: float = 0.1
     """Exponential: epsilon in the end."""
     epsilon_decay_env_steps: float = 2000.0
-    """Exponential: global environment steps for a decay by 1/e."""
+    """Global environment steps to 1/e."""
     epsilon_ladder_base: float = 0.7
     """Ladder: epsilon_i = base ** (1 + alpha * i / (N - 1))."""
     epsilon_ladder_alpha: float = 7.0
     """Ladder: see above; N environments of all actors."""
     chunk_rows: int | None = None
-    """Transitions in a chunk [64, fewer above 21 actors]."""
+    """Transitions in a chunk."""
     chunk_seconds: float = 0.5
-    """A chunk ships after this time even if it is short, seconds."""
+    """Seconds until a chunk ships short."""
 
     def __post_init__(self) -> None:
         _require_positive_int(self, "actors", "envs_per_actor", "n_step", "chunk_rows")
@@ -103,9 +103,9 @@ class NetworkConfig:
     hidden: tuple[int, ...] = (128, 128)
     """Hidden layer sizes."""
     dueling: bool = False
-    """Separate value and advantage heads."""
+    """Value and advantage heads."""
     observation_scaling: Literal["raw", "bounds"] = "raw"
-    """bounds: map every dimension with finite bounds to [-1, 1]."""
+    """bounds: finite bounds to [-1, 1]."""
 
     def __post_init__(self) -> None:
         shown = " ".join(str(size) for size in self.hidden)
@@ -117,17 +117,17 @@ class LearnerConfig:
     """Learner: the update."""
 
     double: bool = True
-    """Double DQN: the online network picks the next action."""
+    """Online network picks the action."""
     clipped_double: bool = True
-    """Value it by the lower of online and target network."""
+    """Both networks' lower value counts."""
     bounded_targets: bool = True
-    """Keep targets to values the rewards seen can add up to."""
+    """Bound targets by rewards seen."""
     loss: Literal["huber", "squared"] = "huber"
     """Loss of the TD error."""
     huber_delta: float = 5.0
-    """Huber: the |TD error| beyond which a row's pull grows no more."""
+    """|TD error| where Huber turns linear."""
     learning_rate: float = 4e-3
-    """Adam's step size at learner step 0."""
+    """Adam's step size at the start."""
     learning_rate_final: float = 5e-5
     """Adam's step size after the decay."""
     learning_rate_decay_learner_steps: int = 25_000
@@ -135,9 +135,9 @@ class LearnerConfig:
     batch_size: int = 128
     """Transitions in one learner step."""
     target_sync_learner_steps: int = 100
-    """Target copy and params broadcast every so many learner steps."""
+    """Learner steps between target copies and broadcasts."""
     params_average: float = 0.998
-    """Share of the published average kept at each learner step; 0 publishes the online params."""
+    """Share of the published average kept in a learner step."""
     max_learner_steps: int | None = None
     """The run ends at this learner step."""
     learner_threads: int = 1
@@ -166,11 +166,11 @@ class ReplayConfig:
     replay_capacity_transitions: int = 50_000
     """Size of the ring."""
     learning_starts_transitions: int = 1000
-    """Transitions inserted before the first learner step."""
+    """Transitions before learning starts."""
     samples_per_insert: float = 32.0
-    """Times that each transition is sampled on average."""
+    """Times each transition is sampled."""
     tolerance_samples: float | None = None
-    """Samples that learner or actors may be ahead [2 calls + 2 chunks]."""
+    """Samples either side may be ahead [2 calls + 2 chunks]."""
     max_env_steps: int | None = 500_000
     """The run ends after so many environment steps."""
 
@@ -192,7 +192,7 @@ class EvaluatorConfig:
     """Evaluator: looks and confirmations."""
 
     evaluation_interval_learner_steps: int = 100
-    """At most one look every so many learner steps."""
+    """Learner steps between looks at most."""
     solved_return: float | None = None
     """Mean return that counts as solved [the environment's threshold]."""
     stop_when_solved: bool = True
@@ -209,13 +209,13 @@ class RunConfig:
     """Run: where, how long, from what."""
 
     env: str = "CartPole-v1"
-    """Gymnasium id, or module:id; the module is imported in every process."""
+    """Gymnasium id, or module:id."""
     seed: int = 0
     """Root of every random stream."""
     max_seconds: float | None = None
     """The run ends after so many seconds."""
     initial_params: str | None = None
-    """Run folder whose saved network to go on from."""
+    """Run folder to go on from."""
     address: str | None = None
     """Attach to a Ray cluster: auto or host:port [RAY_ADDRESS, else embedded]."""
     dashboard: bool = True
@@ -223,7 +223,7 @@ class RunConfig:
     run_dir: str | None = None
     """Run folder, new or empty [runs/<time>-<env>-<seed>]."""
     actor_restarts_per_minute: int = 3
-    """Killed actor processes replaced in any minute; one more ends the run."""
+    """Killed actors replaced in a minute."""
 
     def __post_init__(self) -> None:
         _require(self.seed >= 0, "seed", self.seed, "must be a whole number of at least 0")
