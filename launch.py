@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from common.config import BadInput, Config
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
+from driver.signals import StoppedEarly, install_for_the_start
 
 if TYPE_CHECKING:
     from driver.topology import Topology
@@ -72,6 +73,7 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
 
 def main() -> int:
     """Dispatches the subcommands. Returns the exit code."""
+    install_for_the_start()
     sys.path.insert(0, os.getcwd())  # where modules named in --env may lie
     try:
         command = parse(sys.argv[1:])
@@ -79,8 +81,9 @@ def main() -> int:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:  # before a run has installed its own handler
-        return 130
+    except StoppedEarly as stopped:
+        print("stopped at the start: there was nothing to save", file=sys.stderr)
+        return stopped.exit_code
 
 
 def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Status) -> int:

@@ -41,13 +41,15 @@ class Curve(NamedTuple):
 
 
 def plot_runs(runs: list[Path], x: Axis, output: Path | None) -> None:
-    """`launch.py plot`: writes a PNG and says where. Raises BadInput on a missing or damaged run."""
-    if len(runs) == 1:
-        path = output or runs[0] / CURVE
-        draw_learning_curve(runs[0], path, x)
-    else:
-        path = output or Path("plot.png")
-        draw_median_and_range([read_curve(run, x) for run in runs], path, x)
+    """`launch.py plot`: writes a picture and says where. Raises BadInput on a run or an output that cannot be used."""
+    path = output or (runs[0] / CURVE if len(runs) == 1 else Path("plot.png"))
+    try:
+        if len(runs) == 1:
+            draw_learning_curve(runs[0], path, x)
+        else:
+            draw_median_and_range([read_curve(run, x) for run in runs], path, x)
+    except (OSError, ValueError) as error:  # of matplotlib: no such folder, no such format
+        raise BadInput(f"--output {path}: cannot be written ({error}); name a .png file in a folder that can") from None
     print(path)
 
 

@@ -224,12 +224,15 @@ class RunConfig:
     """Run folder, new or empty [runs/<time>-<env>-<seed>]."""
     actor_restarts_per_minute: int = 3
     """Killed actors replaced in a minute."""
+    ready_seconds: float = 120.0
+    """Seconds in which every role must come up."""
 
     def __post_init__(self) -> None:
         _require(self.seed >= 0, "seed", self.seed, "must be a whole number of at least 0")
         _require(bool(self.env.strip()), "env", repr(self.env), "must be a Gymnasium id, such as CartPole-v1")
         if self.max_seconds is not None:
             _require(self.max_seconds > 0, "max_seconds", self.max_seconds, "must be above 0")
+        _require(0 < self.ready_seconds < math.inf, "ready_seconds", self.ready_seconds, "must be above 0")
         _require(
             self.actor_restarts_per_minute >= 0,
             "actor_restarts_per_minute",

@@ -42,7 +42,9 @@ def default_run_dir(env: str, seed: int, kind: str = "") -> Path:
 def create_run_dir(path: Path) -> Path:
     """Makes the folder. Raises BadInput unless it is new or empty, and writable."""
     try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not path.is_dir():
+            raise BadInput(f"--run-dir {path}: is a file, and nothing is overwritten; name a new or empty folder")
+        if path.exists() and any(path.iterdir()):
             raise BadInput(f"--run-dir {path}: is not empty, and nothing is overwritten; name a new or empty folder")
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".writable"

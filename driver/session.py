@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ from ray.exceptions import RuntimeEnvSetupError
 
 from common.config import BadInput
 from driver.resources import OBJECT_STORE_BYTES
+from driver.signals import StoppedEarly
 
 _EXCLUDED_FROM_CLUSTER = [".git", ".venv", "venv", "runs", "results", "docs", "*.parquet", "__pycache__", ".mypy_cache"]
 _PROCESSES_END_SECONDS = 5.0
+_ANSWER_SECONDS = 5.0  # for somebody to listen at an address
 
 
 class RaySession:
@@ -37,13 +41,11 @@ class RaySession:
 
 def start_embedded(cpus: int, dashboard: bool) -> RaySession:
     """A Ray of our own, on loopback only, never one that happens to run here."""
-    context = ray.init(
+    context = _init(
         address="local",
         num_cpus=max(cpus, os.cpu_count() or 1),
         include_dashboard=dashboard,
         object_store_memory=OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level="ERROR",
     )
     _narrow_token_file()
     return RaySession(f"embedded Ray {ray.__version__}", _url(context), embedded=True)
@@ -53,13 +55,10 @@ def attach(address: str) -> RaySession:
     """A running cluster. Raises BadInput where it cannot be reached."""
     if address.startswith("ray://"):
         raise BadInput(f"--address {address}: Ray Client is too slow for this; use ray job submit on the cluster")
+    if address != "auto":
+        _refuse_a_silent_address(address)
     try:
-        context = ray.init(
-            address=address,
-            runtime_env=_runtime_env(),
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
+        context = _init(address=address, runtime_env=_runtime_env())
     except (ConnectionError, RuntimeError, ValueError, RuntimeEnvSetupError) as error:
         reason = " ".join(str(error).split())[:300]
         raise BadInput(
@@ -74,6 +73,33 @@ def attach(address: str) -> RaySession:
 def cluster_cpus() -> float:
     """Logical CPUs of all nodes."""
     return float(ray.cluster_resources().get("CPU", 0))
+
+
+def cluster_memory() -> int:
+    """Bytes of all nodes that Ray gives to processes."""
+    return int(ray.cluster_resources().get("memory", 0))
+
+
+def _init(**options: Any) -> Any:
+    """`ray.init`, quietly. Raises StoppedEarly where its own handler of SIGTERM raises SystemExit."""
+    try:
+        return ray.init(log_to_driver=False, logging_level="ERROR", **options)
+    except SystemExit:
+        raise StoppedEarly(signal.SIGTERM) from None
+
+
+def _refuse_a_silent_address(address: str) -> None:
+    """Ray would try again for minutes. Raises BadInput."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise BadInput(f"--address {address}: must be auto, or host:port of a running head such as 10.0.0.1:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except OSError as error:
+        raise BadInput(
+            f"--address {address}: nobody listens there ({error}); use auto or host:port of a running head, "
+            "or leave it out"
+        ) from None
 
 
 def _url(context: Any) -> str | None:

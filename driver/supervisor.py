@@ -32,7 +32,6 @@ from replay_server.client import ReplayWriter
 from replay_server.episode_log import EpisodesReply
 from replay_server.server import ReplayStats
 
-READY_SECONDS = 120.0  # for a role to come up
 _TICK_SECONDS = 0.2
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 4.0  # for the roles to end by themselves
@@ -201,9 +200,10 @@ class Supervisor:
 
     def _check_readiness(self, now: float) -> None:
         missing = [role for role in self._roles if not role.ready]
-        if missing and now - min(role.starting_since for role in missing) > READY_SECONDS:
+        patience = self._config.run.ready_seconds
+        if missing and now - min(role.starting_since for role in missing) > patience:
             names = ", ".join(role.name for role in missing)
-            self._fail(missing[0].name, f"not ready after {READY_SECONDS:.0f} s: {names}")
+            self._fail(missing[0].name, f"not ready after {patience:g} s: {names}; wait longer with --ready-seconds")
         elif not self._started:
             self._display.starting(f"waiting for {', '.join(role.name for role in missing)}")
             core_ready = all(role.ready for role in (self._replay, self._learner, self._evaluator))
@@ -296,6 +296,10 @@ class Supervisor:
         self._episodes = reply._replace(rows=[])
 
     def _take_replay_stats(self, replay: ReplayStats) -> None:
+        self._display.show(self._observe(replay))
+
+    def _observe(self, replay: ReplayStats) -> Progress:
+        """A new moment of the run, for files and metrics."""
         alive = sum(role.running for role in self._actors)
         recent = self._episodes.recent_returns
         waiting = replay.waiting_for
@@ -316,7 +320,7 @@ class Supervisor:
         self._waited_before = stats.seconds_waiting if stats else 0.0
         self._folder.add_progress(self._progress)
         self._metrics.export(self._progress)
-        self._display.show(self._progress)
+        return self._progress
 
     def _ask_for_looks(self) -> None:
         ask = self._evaluator.handle.next_looks.options(concurrency_group=LOOKS_GROUP)
@@ -343,29 +347,33 @@ class Supervisor:
         """Ends every role in order and asks the last questions. Returns the newest params that somebody has."""
         reached_a_limit = self._stopped_by in ("max_env_steps", "max_learner_steps", "max_seconds")
         control = {"concurrency_group": CONTROL_GROUP}
-        self._replay.handle.stop.remote()
-        self._evaluator.handle.stop.options(**control).remote(final_look=reached_a_limit)
+        replay, learner, evaluator = self._replay.handle, self._learner.handle, self._evaluator.handle
+        replay.stop.remote()
+        evaluator.stop.options(**control).remote(final_look=reached_a_limit)
         runs = [ref for ref in self._runs.values() if ref in self._pending]
         if runs and self._failure is None:
             ray.wait(runs, num_returns=len(runs), timeout=_STOP_SECONDS)
-        looks = self._evaluator.handle.next_looks.options(concurrency_group=LOOKS_GROUP)
-        self._ask(looks.remote(len(self._looks)), self._take_looks)
-        self._ask(self._learner.handle.stats.options(**control).remote(), self._take_learner_stats)
-        self._ask(self._replay.handle.episodes.remote(self._episodes.next), self._take_episodes)
-        self._ask(self._replay.handle.stats.remote(), self._take_replay_stats)
+        next_looks = evaluator.next_looks.options(concurrency_group=LOOKS_GROUP)
+        self._ask(self._evaluator, lambda: next_looks.remote(len(self._looks)), self._take_looks)
+        self._ask(self._learner, learner.stats.options(**control).remote, self._take_learner_stats)
+        self._ask(self._replay, lambda: replay.episodes.remote(self._episodes.next), self._take_episodes)
+        self._ask(self._replay, replay.stats.remote, self._observe)
         newest: list[Params] = []
         for role in (self._evaluator, self._learner):
             if not newest:
                 self._ask(
-                    role.handle.newest.options(**control).remote(),
+                    role,
+                    role.handle.newest.options(**control).remote,
                     lambda params: newest.append(params) if params is not None else None,
                 )
         return newest[0] if newest else None
 
-    def _ask(self, ref: Any, on_value: Callable[[Any], None]) -> None:
-        """A question that a dead or stuck role leaves unanswered."""
+    def _ask(self, role: Role, ask: Callable[[], Any], on_value: Callable[[Any], object]) -> None:
+        """A question that a dead or stuck role leaves unanswered; one that never came up is not asked."""
+        if not role.ready:
+            return
         try:
-            value = ray.get(ref, timeout=_ANSWER_SECONDS)
+            value = ray.get(ask(), timeout=_ANSWER_SECONDS)
         except (RayError, GetTimeoutError):
             return
         on_value(value)

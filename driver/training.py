@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from driver.display import Display
 from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
 from driver.session import RaySession
-from driver.signals import StopSignals
+from driver.signals import StoppedEarly, StopSignals
 from driver.summary import closing_lines, summarize_run
 from driver.supervisor import Outcome, Supervisor
 from driver.topology import Topology
@@ -59,7 +59,7 @@ def make_plan(config: Config, embedded: bool) -> Plan:
     )
 
 
-def start_session(config: Config, display: Display) -> RaySession:
+def start_session(config: Config, environment: EnvironmentSpec, display: Display) -> RaySession:
     """Embedded, or attached where an address is given. Says where, and how to see more. Raises BadInput."""
     address = config.run.address or os.environ.get("RAY_ADDRESS")
     if address is None:
@@ -70,6 +70,7 @@ def start_session(config: Config, display: Display) -> RaySession:
         ray_session = session.attach(address)
         try:
             resources.check_cpus(config, session.cluster_cpus())
+            resources.check_memory(config, environment, session.cluster_memory())
         except BadInput:
             ray_session.close()
             raise
@@ -85,7 +86,7 @@ def train(config: Config, build_topology: BuildTopology) -> int:
     run = config.run
     path = Path(run.run_dir) if run.run_dir else run_folder.default_run_dir(run.env, run.seed)
     display = Display(plan.config, plan.solved_return)
-    with _folder_and_session(path, plan.config, display) as signals:
+    with _folder_and_session(path, plan, display) as signals:
         summary = run_once(plan, path, display, signals, build_topology, process_age_seconds)
     return exit_code(summary["stopped_by"])
 
@@ -98,8 +99,9 @@ def compare(config: Config, networks: Sequence[str], seeds: int, build_topology:
     path = Path(run.run_dir) if run.run_dir else run_folder.default_run_dir(run.env, run.seed, kind="compare-")
     entries = comparison.plan_entries(config, networks, seeds, path)
     plans = {entry.path: make_plan(entry.config, embedded=_is_embedded(config)) for entry in entries}
-    display = Display(config, plans[entries[0].path].solved_return)
-    with _folder_and_session(path, config, display) as signals:
+    first = plans[entries[0].path]
+    display = Display(config, first.solved_return)
+    with _folder_and_session(path, first, display) as signals:
 
         def train_once(config: Config, run_path: Path) -> dict[str, Any]:
             run_folder.create_run_dir(run_path)
@@ -141,15 +143,16 @@ def exit_code(stopped_by: str) -> int:
 
 
 @contextmanager
-def _folder_and_session(path: Path, config: Config, display: Display) -> Iterator[StopSignals]:
+def _folder_and_session(path: Path, plan: Plan, display: Display) -> Iterator[StopSignals]:
     """A new folder and a Ray session with our signal handlers. Leaves no folder behind where Ray cannot be had."""
     created = [folder for folder in (path, *path.parents) if not folder.exists()]
     run_folder.create_run_dir(path)
     try:
-        ray_session = start_session(config, display)
-    except BadInput:
-        for folder in created:
-            folder.rmdir()
+        ray_session = start_session(plan.config, plan.environment, display)
+    except (BadInput, StoppedEarly):
+        with suppress(OSError):  # somebody else put something there
+            for folder in created:
+                folder.rmdir()
         raise
     signals = StopSignals()
     signals.install()

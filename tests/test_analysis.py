@@ -74,6 +74,13 @@ def test_plot_writes_a_picture_for_one_run_and_for_several(tmp_path: Path, x: An
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("name", ["nowhere/curve.png", "curve.unknown"])
+def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
+    run = write_run(tmp_path / "run", [9.0, 10.0])
+    with pytest.raises(BadInput, match=f"--output .*{name}: cannot be written"):
+        plot_runs([run], "episodes", tmp_path / name)
+
+
 def test_plot_works_without_any_episode(tmp_path: Path) -> None:
     plot_runs([write_run(tmp_path / "run", [])], "episodes", tmp_path / "out.png")
     assert (tmp_path / "out.png").exists()

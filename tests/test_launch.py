@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,7 @@ def finished_run(tmp_path: Path) -> Path:
         ("--replay-capacity-transitions 1000000000000", "transitions would fit"),
         ("--envs-per-actor 1000000000", "would fit"),
         ("--run-dir /proc/nowhere", "--run-dir /proc/nowhere: cannot be written"),
+        ("--run-dir /proc/version", "--run-dir /proc/version: is a file"),
         ("--actor 3", "the nearest known option is --actors"),
         ("plot", "no run folder given"),
         ("plot nowhere", "nowhere: no run folder"),
@@ -74,6 +76,8 @@ def finished_run(tmp_path: Path) -> Path:
         ("compare --networks 64y", "--networks 64y: must be"),
         ("compare --seeds 0", "--seeds 0: must be"),
         ("--address ray://head:10001", "ray job submit"),
+        ("--address 127.0.0.1:1", "--address 127.0.0.1:1: nobody listens there"),
+        ("--address head", "--address head: must be auto, or host:port"),
     ],
 )
 def test_bad_input_gets_one_clear_message_and_exit_code_2(
@@ -162,6 +166,15 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(f"{text!r} never came:\n{''.join(lines)}")
 
 
+def wait_for_children(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The first processes that Ray starts."""
+    parent, deadline = psutil.Process(process.pid), time.monotonic() + END_SECONDS
+    while time.monotonic() < deadline:
+        if children := parent.children(recursive=True):
+            return children
+    raise AssertionError("no child process came up")
+
+
 def assert_all_gone(processes: list[psutil.Process]) -> None:
     """The product promises 10 seconds from its end."""
     _, alive = psutil.wait_procs(processes, timeout=10)
@@ -194,6 +207,21 @@ def test_a_killed_actor_is_replaced_and_an_interrupt_saves_even_where_it_arrives
     assert {row["incarnation"] for row in episodes} >= {0}
     assert sum(row["length_env_steps"] for row in episodes) <= summary["env_steps"]
     assert (run / "q_network.pth").exists()
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_ray_starts_ends_the_process_and_leaves_no_folder(
+    tmp_path: Path, number: signal.Signals, exit_code: int
+) -> None:
+    run = tmp_path / "run"
+    with launched(run, *LONG, ignore_sigint=True) as process:
+        family = wait_for_children(process)
+        process.send_signal(number)
+        output = process.communicate(timeout=END_SECONDS)[0]
+        assert process.returncode == exit_code, output
+    assert output == "stopped at the start: there was nothing to save\n"
+    assert_all_gone(family)
+    assert not run.exists()
 
 
 def test_a_termination_saves_and_leaves_no_process(tmp_path: Path) -> None:
