@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.saved_run import read_config, read_table
+from common.config import BadInput
 from common.run_files import CURVE, EPISODES, METRICS
 
 matplotlib.use("Agg")

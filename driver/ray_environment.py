@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 _ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -27,3 +28,14 @@ def prepare(embedded: bool) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(folder for folder in folders if folder))
     for name, value in {**_ALWAYS, **(_EMBEDDED if embedded else {})}.items():
         os.environ.setdefault(name, value)
+    if not embedded and _has_token():  # an explicit address never switches it on, and a protected head refuses us
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def token_file() -> Path:
+    """Where Ray keeps its token."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+
+
+def _has_token() -> bool:
+    return "RAY_AUTH_TOKEN" in os.environ or token_file().is_file()

@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import RuntimeEnvSetupError
 
 from common.config import BadInput
+from driver.ray_environment import token_file
 from driver.resources import OBJECT_STORE_BYTES
 from driver.signals import StoppedEarly
 
@@ -63,7 +64,8 @@ def attach(address: str) -> RaySession:
         reason = " ".join(str(error).split())[:300]
         raise BadInput(
             f"--address {address}: no Ray cluster answers there ({reason}); use auto or host:port of a running head, "
-            "or leave it out"
+            "or leave it out. A protected one wants its token in RAY_AUTH_TOKEN, in a file that RAY_AUTH_TOKEN_PATH "
+            "names, or in ~/.ray/auth_token"
         ) from None
     nodes = [node for node in ray.nodes() if node["Alive"]]
     where = f"Ray {ray.__version__} cluster at {address}, {len(nodes)} nodes, {cluster_cpus():g} CPUs"
@@ -117,6 +119,6 @@ def _runtime_env() -> dict[str, Any] | None:
 
 def _narrow_token_file() -> None:
     """Ray writes its token readable by everybody under the usual umask."""
-    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    token = token_file()
     if token.is_file() and token.stat().st_uid == os.getuid():
         token.chmod(0o600)
