@@ -30,7 +30,7 @@ from learner.client import CONTROL_GROUP, ParamsBroadcaster, ParamsReader
 from learner.learner_stats import LearnerStats
 from replay_server.client import ReplayWriter
 from replay_server.episode_log import EpisodesReply
-from replay_server.server import ReplayStats
+from replay_server.server import ReplayReport
 
 _TICK_SECONDS = 0.2
 _POLL_SECONDS = 1.0
@@ -173,7 +173,7 @@ class Supervisor:
         failure = Failure(role.name, _plain(str(error)))
         if isinstance(error.cause, RayActorError):
             self._peer_failure = self._peer_failure or (time.monotonic(), failure)
-            self._watch(self._replay, self._replay.handle.stats.remote(), lambda stats: None)
+            self._watch(self._replay, self._replay.handle.report.remote(self._episodes.next), lambda report: None)
         else:
             self._fail(*failure)
 
@@ -280,8 +280,7 @@ class Supervisor:
         stats = learner.stats.options(concurrency_group=CONTROL_GROUP)
         self._poll_once("learner", self._learner, stats.remote, self._take_learner_stats)
         after = self._episodes.next
-        self._poll_once("episodes", self._replay, lambda: replay.episodes.remote(after), self._take_episodes)
-        self._poll_once("replay", self._replay, replay.stats.remote, self._take_replay_stats)
+        self._poll_once("replay", self._replay, lambda: replay.report.remote(after), self._take_replay_report)
 
     def _poll_once(self, question: str, role: Role, ask: Callable[[], Any], on_value: Callable[[Any], None]) -> None:
         if self._polls.get(question) not in self._pending:
@@ -291,15 +290,14 @@ class Supervisor:
     def _take_learner_stats(self, stats: LearnerStats) -> None:
         self._learner_stats = stats
 
-    def _take_episodes(self, reply: EpisodesReply) -> None:
-        self._folder.add_episodes(reply.rows, self._episodes.next, self._seconds())
-        self._episodes = reply._replace(rows=[])
+    def _take_replay_report(self, report: ReplayReport) -> None:
+        self._display.show(self._observe(report))
 
-    def _take_replay_stats(self, replay: ReplayStats) -> None:
-        self._display.show(self._observe(replay))
-
-    def _observe(self, replay: ReplayStats) -> Progress:
+    def _observe(self, report: ReplayReport) -> Progress:
         """A new moment of the run, for files and metrics."""
+        self._folder.add_episodes(report.episodes.rows, self._episodes.next, self._seconds())
+        self._episodes = report.episodes._replace(rows=[])
+        replay = report.stats
         alive = sum(role.running for role in self._actors)
         recent = self._episodes.recent_returns
         waiting = replay.waiting_for
@@ -356,8 +354,7 @@ class Supervisor:
         next_looks = evaluator.next_looks.options(concurrency_group=LOOKS_GROUP)
         self._ask(self._evaluator, lambda: next_looks.remote(len(self._looks)), self._take_looks)
         self._ask(self._learner, learner.stats.options(**control).remote, self._take_learner_stats)
-        self._ask(self._replay, lambda: replay.episodes.remote(self._episodes.next), self._take_episodes)
-        self._ask(self._replay, replay.stats.remote, self._observe)
+        self._ask(self._replay, lambda: replay.report.remote(self._episodes.next), self._observe)
         newest: list[Params] = []
         for role in (self._evaluator, self._learner):
             if not newest:

@@ -4,7 +4,7 @@ In:   add(Chunk)                  from the actors; the ack is held while they ar
       sample(SampleRequest)       from the learner; waits while it is ahead; brings |TD errors| along
       announce(version)           from the learner: the newest broadcast
 Out:  AddReply, SampleReply       both carry the count of environment steps, and `stop` when the run ends
-      stats(), episodes(after)    to the driver
+      report(after)               statistics and finished episodes, to the driver
 
 The authority for environment steps, transitions and episodes. Run by the driver as an async Ray actor: one event
 loop, so whatever has no await in it is one step. Nobody polls: who must wait holds a future. Every wait is answered
@@ -46,6 +46,13 @@ class ReplayStats(NamedTuple):
     seconds_since_insert: float
     waiting_for: str  # why somebody waits; "" when nobody does
     actors_waiting: int
+
+
+class ReplayReport(NamedTuple):
+    """Statistics and the episodes behind them, of one moment."""
+
+    stats: ReplayStats
+    episodes: EpisodesReply
 
 
 class _Waiting(NamedTuple):
@@ -126,12 +133,11 @@ class ReplayServer:
         """The run ends: everybody who waits, and every later call, is told so."""
         self._end()
 
-    async def episodes(self, after: int) -> EpisodesReply:
-        """The finished episodes from number `after` on; forgets the ones before it."""
-        return self._episodes.read(after)
+    async def report(self, after: int) -> ReplayReport:
+        """A snapshot, with the finished episodes from number `after` on; forgets the ones before it."""
+        return ReplayReport(stats=self._stats(), episodes=self._episodes.read(after))
 
-    async def stats(self) -> ReplayStats:
-        """A snapshot."""
+    def _stats(self) -> ReplayStats:
         return ReplayStats(
             env_steps=self._env_steps,
             transitions=self._limiter.inserted,

@@ -28,11 +28,17 @@ def run_main(*arguments: str) -> int:
     """launch.main in this process; only for input that starts nothing."""
     patch = pytest.MonkeyPatch()
     patch.setattr(sys, "argv", ["launch.py", *arguments])
+    before = dict(os.environ)  # main settles what Ray reads there
+    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         return launch.main()
     except SystemExit as stopped:
         return int(stopped.code or 0)
     finally:
+        for number, handler in handlers:
+            signal.signal(number, handler)
+        os.environ.clear()
+        os.environ.update(before)
         patch.undo()
 
 

@@ -68,10 +68,10 @@ async def test_a_repeated_chunk_is_inserted_once() -> None:
     sent = chunk(0, range(3), env_steps=5, finished=episodes(10, 20))
     replies = [await replay.add(sent) for _ in range(3)]
     assert replies == [AddReply(env_steps=5, held="", stop=False)] * 3
-    stats = await replay.stats()
+    stats = (await replay.report(0)).stats
     assert (stats.env_steps, stats.transitions, stats.replay_size, stats.chunks) == (5, 3, 3, 1)
     assert stats.duplicate_chunks == 2
-    assert (await replay.episodes(0)).next == 2
+    assert (await replay.report(0)).episodes.next == 2
 
 
 @on_a_loop
@@ -85,7 +85,7 @@ async def test_environment_steps_are_added_up_over_actors_and_incarnations() -> 
         chunk(1, env_steps=13),
     ]
     assert [(await replay.add(each)).env_steps for each in sent] == [5, 12, 23, 23, 36]
-    stats = await replay.stats()
+    stats = (await replay.report(0)).stats
     assert (stats.env_steps, stats.chunks, stats.duplicate_chunks) == (36, 4, 1)
 
 
@@ -95,7 +95,7 @@ async def test_the_ack_of_a_chunk_is_held_while_actors_are_ahead_and_released_wh
     replay = server(learning_starts=4, tolerance=4)
     adding = await begin(replay.add(chunk(0, range(13), env_steps=13)))
     assert not adding.done()
-    stats = await replay.stats()
+    stats = (await replay.report(0)).stats
     assert stats.transitions == 13  # the insert itself is always taken
     assert stats.actors_waiting == 1
     assert stats.waiting_for == "actors wait for the learner to take 5 more samples"
@@ -103,11 +103,11 @@ async def test_the_ack_of_a_chunk_is_held_while_actors_are_ahead_and_released_wh
     await replay.sample(request(4))
     await all_that_can_be_done()
     assert not adding.done()
-    assert (await replay.stats()).waiting_for == "actors wait for the learner to take 1 more samples"
+    assert (await replay.report(0)).stats.waiting_for == "actors wait for the learner to take 1 more samples"
 
     await replay.sample(request(1))
     assert await adding == AddReply(env_steps=13, held="", stop=False)
-    stats = await replay.stats()
+    stats = (await replay.report(0)).stats
     assert (stats.sampled, stats.actors_waiting, stats.waiting_for) == (5, 0, "")
 
 
@@ -129,11 +129,11 @@ async def test_every_held_ack_is_released() -> None:
 async def test_a_sample_waits_until_enough_is_inserted() -> None:
     replay = server(learning_starts=5)
     sampling = await begin(replay.sample(request(4)))
-    assert (await replay.stats()).waiting_for == "the learner waits for 5 more transitions"
+    assert (await replay.report(0)).stats.waiting_for == "the learner waits for 5 more transitions"
     await replay.add(chunk(0, range(3), env_steps=3))
     await all_that_can_be_done()
     assert not sampling.done()
-    assert (await replay.stats()).waiting_for == "the learner waits for 2 more transitions"
+    assert (await replay.report(0)).stats.waiting_for == "the learner waits for 2 more transitions"
     await replay.add(chunk(1, range(3, 5), env_steps=2))
     reply: SampleReply = await sampling
     assert (reply.env_steps, reply.stop, reply.waiting_for) == (5, False, "")
@@ -141,7 +141,7 @@ async def test_a_sample_waits_until_enough_is_inserted() -> None:
     assert len(reply.batch.ids) == 4
     assert set(reply.batch.ids.tolist()) <= set(range(5))
     assert_rows_are(reply.batch.transition, reply.batch.ids)
-    assert (await replay.stats()).waiting_for == ""
+    assert (await replay.report(0)).stats.waiting_for == ""
 
 
 @on_a_loop
@@ -214,7 +214,7 @@ async def test_the_run_ends_at_the_limit_of_environment_steps() -> None:
 async def test_policy_lag_by_hand() -> None:
     """Newest broadcast when a chunk is inserted less the oldest version acted with in it: 0, 100, 200 and 0."""
     replay = server()
-    stats = await replay.stats()
+    stats = (await replay.report(0)).stats
     assert (np.isnan(stats.policy_lag_mean), np.isnan(stats.policy_lag_recent)) == (True, True)
     await replay.add(chunk(0, params_version=0))
     await replay.announce(100)
@@ -224,7 +224,7 @@ async def test_policy_lag_by_hand() -> None:
     await replay.add(chunk(2, params_version=100))
     await replay.add(chunk(2, params_version=0))  # a repeat does not count
     await replay.add(chunk(3, params_version=300))
-    stats = await replay.stats()
+    stats = (await replay.report(0)).stats
     assert stats.policy_lag_mean == 75
     assert stats.policy_lag_recent == 75
     assert stats.policy_lag_max == 200
@@ -234,7 +234,7 @@ async def test_policy_lag_by_hand() -> None:
 async def test_policy_lag_is_not_negative_when_a_chunk_is_faster_than_the_announcement_of_its_params() -> None:
     replay = server()
     await replay.add(chunk(0, params_version=100))
-    stats = await replay.stats()
+    stats = (await replay.report(0)).stats
     assert (stats.policy_lag_mean, stats.policy_lag_max) == (0, 0)
 
 
@@ -242,7 +242,7 @@ async def test_policy_lag_is_not_negative_when_a_chunk_is_faster_than_the_announ
 async def test_episodes_come_again_until_they_are_acknowledged() -> None:
     replay = server()
     await replay.add(chunk(0, env_steps=5, finished=episodes(10, 20)))
-    first, again = await replay.episodes(0), await replay.episodes(0)
+    first, again = (await replay.report(0)).episodes, (await replay.report(0)).episodes
     for reply in (first, again):
         assert reply.next == 2
         assert [rows.episodes.episode_return.tolist() for rows in reply.rows] == [[10, 20]]
@@ -250,16 +250,16 @@ async def test_episodes_come_again_until_they_are_acknowledged() -> None:
 
     await replay.announce(300)
     await replay.add(chunk(4, env_steps=7, actor_id=3, incarnation=2, finished=episodes(30)))
-    both = await replay.episodes(0)
+    both = (await replay.report(0)).episodes
     assert [rows.episodes.episode_return.tolist() for rows in both.rows] == [[10, 20], [30]]
     assert [(rows.actor_id, rows.incarnation, rows.env_steps, rows.learner_steps) for rows in both.rows] == [
         (0, 0, 5, 0),
         (3, 2, 12, 300),
     ]
-    later = await replay.episodes(2)
+    later = (await replay.report(2)).episodes
     assert [rows.episodes.episode_return.tolist() for rows in later.rows] == [[30]]
     assert (later.next, later.recent_returns.tolist()) == (3, [10, 20, 30])
-    assert (await replay.episodes(3)).rows == []
+    assert (await replay.report(3)).episodes.rows == []
 
 
 @on_a_loop
@@ -267,7 +267,7 @@ async def test_recent_returns_are_those_of_the_last_100_episodes() -> None:
     replay = server()
     await replay.add(chunk(0, finished=episodes(*range(70))))
     await replay.add(chunk(1, finished=episodes(*range(70, 130))))
-    reply = await replay.episodes(0)
+    reply = (await replay.report(0)).episodes
     assert reply.next == 130
     assert reply.recent_returns.tolist() == list(range(30, 130))
 
@@ -277,7 +277,7 @@ async def test_td_errors_of_evicted_items_are_counted() -> None:
     replay = server(capacity=3)
     await replay.add(chunk(0, range(5)))  # alive: 2, 3, 4
     await replay.sample(request(1, ids=(0, 1, 4)))
-    assert (await replay.stats()).evicted_priority_updates == 2
+    assert (await replay.report(0)).stats.evicted_priority_updates == 2
 
 
 @on_a_loop
