@@ -107,7 +107,7 @@ class Supervisor:
         self._roles = [self._replay, self._learner, self._evaluator, *self._actors]
         self._pending: dict[Any, tuple[Role, Callable[[Any], None]]] = {}
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
-        self._polls: dict[str, Any] = {}  # question -> ref of its last asking
+        self._poll_ref: Any = None  # the last question of a poll
         self._started = False
         self._stopped_by: str | None = None
         self._failure: Failure | None = None
@@ -275,17 +275,18 @@ class Supervisor:
             done = ray.wait(list(self._pending), num_returns=1, timeout=0)[0] if self._pending else []
 
     def _poll(self) -> None:
-        """Asks for statistics; what is not answered yet is not asked again."""
-        learner, replay = self._learner.handle, self._replay.handle
-        stats = learner.stats.options(concurrency_group=CONTROL_GROUP)
-        self._poll_once("learner", self._learner, stats.remote, self._take_learner_stats)
-        after = self._episodes.next
-        self._poll_once("replay", self._replay, lambda: replay.report.remote(after), self._take_replay_report)
+        """Asks the learner and on its answer the replay server, so that both speak of the same moment.
 
-    def _poll_once(self, question: str, role: Role, ask: Callable[[], Any], on_value: Callable[[Any], None]) -> None:
-        if self._polls.get(question) not in self._pending:
-            self._polls[question] = ask()
-            self._watch(role, self._polls[question], on_value)
+        What is not answered yet is not asked again.
+        """
+        if self._poll_ref not in self._pending:
+            self._poll_ref = self._learner.handle.stats.options(concurrency_group=CONTROL_GROUP).remote()
+            self._watch(self._learner, self._poll_ref, self._take_learner_stats_and_ask_replay)
+
+    def _take_learner_stats_and_ask_replay(self, stats: LearnerStats) -> None:
+        self._take_learner_stats(stats)
+        self._poll_ref = self._replay.handle.report.remote(self._episodes.next)
+        self._watch(self._replay, self._poll_ref, self._take_replay_report)
 
     def _take_learner_stats(self, stats: LearnerStats) -> None:
         self._learner_stats = stats
