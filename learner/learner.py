@@ -23,8 +23,9 @@ from torch import Tensor
 from common.config import LearnerConfig, NetworkConfig
 from common.environment import EnvironmentSpec
 from common.types import Batch, Params, SampleReply, Transition
+from learner.gradient_step import GradientStep, flatten
 from learner.learner_stats import LearnerStats
-from learner.loss import Minibatch, bellman_target, td_error, weighted_loss
+from learner.loss import Minibatch
 from learner.network import QNetwork
 from learner.value_range import ValueRange
 
@@ -67,10 +68,11 @@ class Learner:
         self._online = QNetwork(network, environment, generator)
         if initial_params is not None:
             self._online.load(initial_params)
-        self._target = copy.deepcopy(self._online)
         self._average = copy.deepcopy(self._online)  # what is published
+        self._average_params, _ = flatten(self._average)
         self._value_range = ValueRange()
-        self._optimizer = torch.optim.Adam(self._online.parameters(), lr=config.learning_rate, fused=True)
+        bound = self._value_range.clamp if config.bounded_targets else _unbounded
+        self._gradient_step = GradientStep(self._online, copy.deepcopy(self._online), config, bound)
         self.learner_steps = 0
         self._target_syncs = 0
         self._env_steps = 0  # of the newest reply
@@ -131,11 +133,10 @@ class Learner:
         weight = torch.from_numpy(batch.importance_weight.copy())
         self._value_range.widen(batch.transition.reward, batch.transition.discount)
         size = self._config.batch_size
+        minibatches = map(Minibatch, *(torch.split(column, size) for column in columns))
         errors: list[NDArray[np.float32]] = []
-        for first in range(0, len(batch.ids), size):
-            rows = slice(first, first + size)
-            minibatch = Minibatch._make(column[rows] for column in columns)
-            errors.append(self._update(minibatch, weight[rows]))
+        for minibatch, minibatch_weight in zip(minibatches, torch.split(weight, size), strict=True):
+            errors.append(self._update(minibatch, minibatch_weight))
             self.learner_steps += 1
             if self.learner_steps % self._config.target_sync_learner_steps == 0:
                 self._sync_target_and_publish()
@@ -149,25 +150,15 @@ class Learner:
 
     def _update(self, minibatch: Minibatch, weight: Tensor) -> NDArray[np.float32]:
         """One gradient step on `[B]` rows. Returns |TD error| `[B]`."""
-        config, learning_rate = self._config, self._learning_rate()
-        target = bellman_target(self._online, self._target, config.double, config.clipped_double, minibatch)
-        if config.bounded_targets:
-            target = self._value_range.clamp(target)
-        error = td_error(self._online, minibatch, target)
-        loss = weighted_loss(error, weight, config.loss, config.huber_delta)
-        self._loss = loss.item()
+        learning_rate = self._learning_rate()
+        self._loss, error = self._gradient_step.gradient(minibatch, weight)
         if not math.isfinite(self._loss):
             raise NonFiniteError(self._describe_non_finite(minibatch, error))
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
+        self._gradient_step.apply(learning_rate)
         self._update_average(learning_rate)
-        priority: NDArray[np.float32] = error.detach().abs().numpy()
+        priority: NDArray[np.float32] = error.abs().numpy()
         return priority
 
-    @torch.no_grad()
     def _update_average(self, learning_rate: float) -> None:
         """Polyak's average of the online params: single updates flip greedy actions to and fro, the average does not.
 
@@ -175,8 +166,7 @@ class Learner:
         published is averaged, never the target. Polyak and Juditsky, https://doi.org/10.1137/0330046.
         """
         moved = 1 - self._config.params_average ** (learning_rate / self._config.learning_rate)
-        for average, online in zip(self._average.parameters(), self._online.parameters(), strict=True):
-            average.lerp_(online, moved)
+        self._average_params.lerp_(self._gradient_step.params, moved)
 
     def _learning_rate(self) -> float:
         """Linear in learner steps from learning_rate to learning_rate_final."""
@@ -195,7 +185,7 @@ class Learner:
         self._mean_q = self._online(minibatch.observation_tm1).max(dim=1).values.mean().item()
 
     def _copy_online_to_target(self) -> None:
-        self._target.load_state_dict(self._online.state_dict())
+        self._gradient_step.target_params.copy_(self._gradient_step.params)
 
     def _export(self) -> Params:
         return Params(version=self.learner_steps, env_steps=self._env_steps, arrays=self._average.export())
@@ -218,3 +208,7 @@ class Learner:
             f"{self._config.learning_rate}"
         )
         return f"the loss is {self._loss} at learner step {self.learner_steps}: {blame}. First bad row: {row}"
+
+
+def _unbounded(target: Tensor) -> Tensor:
+    return target

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-
-QFunction = Callable[[Tensor], Tensor]
 
 
 class Minibatch(NamedTuple):
@@ -22,28 +19,26 @@ class Minibatch(NamedTuple):
 
 
 @torch.no_grad()
-def bellman_target(online: QFunction, target: QFunction, double: bool, clipped: bool, rows: Minibatch) -> Tensor:
-    """`[B]`: reward + discount * q(next), without gradient.
+def bellman_target(rows: Minibatch, q_target_t: Tensor, q_online_t: Tensor | None, clipped: bool) -> Tensor:
+    """`[B]`: reward + discount * q(next), without gradient, from the Q-values `[B, A]` of the next observations.
 
-    The next action is the target network's best (Mnih et al., https://www.nature.com/articles/nature14236). With
-    `double` the online network picks it and the target network values it (van Hasselt et al.,
+    The next action is the target network's best (Mnih et al., https://www.nature.com/articles/nature14236). Given
+    `q_online_t`, double DQN: the online network picks it and the target network values it (van Hasselt et al.,
     https://arxiv.org/abs/1509.06461). With `clipped` as well its value is the lower of the two networks', after
     Fujimoto et al., https://arxiv.org/abs/1802.09477: what the online network has learnt to be bad counts at once,
-    what it thinks better than before waits for the next sync. `clipped` means nothing without `double`.
+    what it thinks better than before waits for the next sync. `clipped` means nothing without `q_online_t`.
     """
-    q_target_t = target(rows.observation_t)  # [B, A]
-    if double:
-        q_online_t = online(rows.observation_t)
+    if q_online_t is None:
+        q_t = q_target_t.max(dim=1).values
+    else:
         best = q_online_t.argmax(dim=1, keepdim=True)
         q_t = (torch.minimum(q_online_t, q_target_t) if clipped else q_target_t).gather(1, best).squeeze(1)
-    else:
-        q_t = q_target_t.max(dim=1).values
     return rows.reward_t + rows.discount_t * q_t
 
 
-def td_error(online: QFunction, rows: Minibatch, bellman_target_tm1: Tensor) -> Tensor:
-    """`[B]`: target - q(now, action)."""
-    return bellman_target_tm1 - online(rows.observation_tm1).gather(1, rows.action_tm1[:, None]).squeeze(1)
+def td_error(q_tm1: Tensor, rows: Minibatch, bellman_target_tm1: Tensor) -> Tensor:
+    """`[B]`: target - q(now, action), from the Q-values `[B, A]` of the observations."""
+    return bellman_target_tm1 - q_tm1.gather(1, rows.action_tm1[:, None]).squeeze(1)
 
 
 def weighted_loss(
@@ -57,3 +52,11 @@ def weighted_loss(
         return (importance_weight * error.square()).mean()
     zero = torch.zeros_like(error)
     return (importance_weight * torch.nn.functional.huber_loss(error, zero, reduction="none", delta=huber_delta)).mean()
+
+
+def loss_slope(
+    error: Tensor, importance_weight: Tensor, loss: Literal["huber", "squared"], huber_delta: float
+) -> Tensor:
+    """d weighted_loss / d error, `[B]`."""
+    slope = 2.0 * error if loss == "squared" else error.clamp(-huber_delta, huber_delta)
+    return slope * importance_weight / len(error)

@@ -52,13 +52,13 @@ class QNetwork(nn.Module):
                 np.ones(environment.observation_size, np.float32),
                 np.zeros(environment.observation_size, np.float32),
             )
-        self._scaled = config.observation_scaling == "bounds"
+        self.scaled = config.observation_scaling == "bounds"
         self.register_buffer("scale", torch.from_numpy(scale), persistent=False)
         self.register_buffer("shift", torch.from_numpy(shift), persistent=False)
 
     def forward(self, observation: Tensor) -> Tensor:
         """`[B, D]` raw -> `[B, A]`."""
-        features = observation * self.scale + self.shift if self._scaled else observation
+        features = observation * self.scale + self.shift if self.scaled else observation
         for layer in self.hidden:
             features = torch.relu(layer(features))
         q_values: Tensor = self.advantage(features)
@@ -74,7 +74,7 @@ class QNetwork(nn.Module):
             weight, bias = layers.pop()
             value_weight, value_bias = self.value.weight.double(), self.value.bias.double()
             layers.append((value_weight + weight - weight.mean(0), value_bias + bias - bias.mean()))
-        if self._scaled:
+        if self.scaled:
             weight, bias = layers[0]
             layers[0] = (weight * self.scale.double(), bias + weight @ self.shift.double())
         values = [tensor.float().numpy().copy() for layer in layers for tensor in layer]
@@ -89,7 +89,7 @@ class QNetwork(nn.Module):
         check_arrays(arrays, self._shapes)
         tensors = [torch.from_numpy(np.array(array)).double() for array in arrays.values()]
         layers = list(zip(tensors[::2], tensors[1::2], strict=True))
-        if self._scaled:
+        if self.scaled:
             weight, bias = layers[0]
             weight = weight / self.scale.double()
             layers[0] = (weight, bias - weight @ self.shift.double())

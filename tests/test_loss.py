@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from learner.loss import Minibatch, bellman_target, td_error, weighted_loss
+from learner.loss import Minibatch, bellman_target, loss_slope, td_error, weighted_loss
 
 # Q(x) = x @ matrix, [observation, action]; observations are one-hot, so a row is the Q-values of a state.
 ONLINE = [[1.0, 2.0], [5.0, 3.0]]  # state 0, state 1
@@ -43,13 +43,9 @@ def error_of_rows(
     online_q = torch.tensor(ONLINE) if online is None else online
     target_q = torch.tensor(TARGET) if target is None else target
 
-    def online_network(observation: Tensor) -> Tensor:
-        return observation @ online_q
-
-    def target_network(observation: Tensor) -> Tensor:
-        return observation @ target_q
-
-    return td_error(online_network, rows, bellman_target(online_network, target_network, double, clipped, rows))
+    q_online_t = rows.observation_t @ online_q if double else None
+    target = bellman_target(rows, rows.observation_t @ target_q, q_online_t, clipped)
+    return td_error(rows.observation_tm1 @ online_q, rows, target)
 
 
 def test_without_double_the_target_network_picks_and_values() -> None:
@@ -132,6 +128,7 @@ def test_losses_and_their_slopes_by_hand(
         got.backward()
         assert x.grad is not None
         assert (got.item(), x.grad.item()) == want
+        assert loss_slope(x.detach(), torch.ones(1), kind, delta).item() == want[1]
 
 
 def test_importance_weights_multiply_the_loss_of_their_row() -> None:
@@ -140,3 +137,5 @@ def test_importance_weights_multiply_the_loss_of_their_row() -> None:
     assert weighted_loss(error, weight, "squared", 1.0).item() == 2.0
     assert weighted_loss(error, weight, "huber", 1.0).item() == 0.875
     assert weighted_loss(error, torch.zeros(2), "huber", 1.0).item() == 0.0
+    assert loss_slope(error, weight, "squared", 1.0).tolist() == [2.0, 1.0]  # 2 * 2 * 1 / 2, 0.5 * 2 * 2 / 2
+    assert loss_slope(error, weight, "huber", 1.0).tolist() == [1.0, 0.25]  # 2 * 1 / 2, 0.5 * 1 / 2
