@@ -55,6 +55,18 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
         replay=ReplayReader(replay, plan.rows_per_call),
         initial_params=plan.initial_params,
     )
+
+    def place_actors(actor_ids: range) -> list[Any]:
+        return [
+            place(Actor, f"actor-{actor_id}", CONTROL_GROUP, max_restarts=-1).remote(
+                actor_id, config.actor, environment, hidden, seed
+            )
+            for actor_id in actor_ids
+        ]
+
+    # Processes come up in this order, and learning begins with half of the actors.
+    half = (config.actor.actors + 1) // 2
+    actors = place_actors(range(half))
     evaluator = place(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP).remote(
         lambda episodes: VectorEnvironment(environment.id, episodes),
         layer_shapes(environment.observation_size, hidden, environment.action_count),
@@ -62,12 +74,7 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
         config.evaluator.evaluation_interval_learner_steps,
         plan.solved_return,
     )
-    actors = [
-        place(Actor, f"actor-{actor_id}", CONTROL_GROUP, max_restarts=-1).remote(
-            actor_id, config.actor, environment, hidden, seed
-        )
-        for actor_id in range(config.actor.actors)
-    ]
+    actors += place_actors(range(half, config.actor.actors))
     return Topology(replay=replay, learner=learner, evaluator=evaluator, actors=actors)
 
 

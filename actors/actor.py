@@ -19,11 +19,11 @@ import numpy as np
 from actors.n_step import NStepAccumulator
 from actors.policy import QFunction, epsilon_greedy, epsilon_schedule
 from common.config import ActorConfig
-from common.environment import EnvironmentSpec, Step, VectorEnvironment
+from common.environment import Step, VectorEnvironment
 from common.params import check_arrays, layer_shapes
 from common.process import be_nice
 from common.seeding import seed_sequence
-from common.types import AddReply, Chunk, Episodes, Params, Transition
+from common.types import AddReply, Chunk, EnvironmentSpec, Episodes, Params, Transition
 
 NICENESS = 10  # actors yield to the learner
 _NO_VERSION_YET = 2**63 - 1

@@ -45,6 +45,7 @@ class Evaluator:
         seeds: np.random.SeedSequence,
         interval_learner_steps: int,
         solved_return: float | None,
+        reply_seconds: float = _REPLY_SECONDS,
     ) -> None:
         """`solved_return` None: nothing is ever a candidate. `make_environments` gets the number of episodes."""
         self._make_environments = make_environments
@@ -52,6 +53,7 @@ class Evaluator:
         self._rng = np.random.default_rng(seeds)
         self._interval = interval_learner_steps
         self._solved_return = solved_return
+        self._reply_seconds = reply_seconds
         self._environments: Environments | None = None
         self._next_due = interval_learner_steps
         self._changed = threading.Condition()  # guards what follows
@@ -60,6 +62,7 @@ class Evaluator:
         self._looks: list[Look] = []
         self._stopping = False
         self._final_look = False
+        self._ended = False
 
     def __repr__(self) -> str:
         return "evaluator"
@@ -71,6 +74,9 @@ class Evaluator:
         if self._final_look and self._newest is not None and not self._seen(self._newest.version):
             self._stopping = False
             self.evaluate(self._newest)
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     def evaluate(self, params: Params) -> None:
         """One look; for a candidate the confirmation too, once in a run."""
@@ -90,9 +96,9 @@ class Evaluator:
                 self._changed.notify_all()
 
     def next_looks(self, seen: int) -> LooksReply:
-        """The looks from number `seen` on; waits up to a second for one."""
+        """The looks from number `seen` on; waits up to a second for one unless `run` has ended."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._looks) > seen, timeout=_REPLY_SECONDS)
+            self._changed.wait_for(lambda: self._ended or len(self._looks) > seen, timeout=self._reply_seconds)
             new = self._looks[seen:]
             return LooksReply(looks=new, confirmed=self._confirmed if any(look.solved for look in new) else None)
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import Any, Literal
 
 INLINE_LIMIT_BYTES = 100 * 1024
 """Ray ships a smaller argument or reply inside the call; just above it is the most expensive size."""
@@ -245,12 +243,12 @@ class RunConfig:
 class Config:
     """All settings of one run."""
 
-    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
-    actor: Annotated[ActorConfig, tyro.conf.arg(name="")] = field(default_factory=ActorConfig)
-    network: Annotated[NetworkConfig, tyro.conf.arg(name="")] = field(default_factory=NetworkConfig)
-    learner: Annotated[LearnerConfig, tyro.conf.arg(name="")] = field(default_factory=LearnerConfig)
-    replay: Annotated[ReplayConfig, tyro.conf.arg(name="")] = field(default_factory=ReplayConfig)
-    evaluator: Annotated[EvaluatorConfig, tyro.conf.arg(name="")] = field(default_factory=EvaluatorConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    actor: ActorConfig = field(default_factory=ActorConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    evaluator: EvaluatorConfig = field(default_factory=EvaluatorConfig)
 
     def __post_init__(self) -> None:
         _require(

@@ -18,20 +18,10 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from common.config import BadInput
+from common.types import EnvironmentSpec
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
-
-
-class EnvironmentSpec(NamedTuple):
-    """What the rest of the system needs to know of an environment."""
-
-    id: str
-    observation_size: int  # D, after flattening
-    action_count: int
-    observation_low: tuple[float, ...]  # [D], -inf where unbounded
-    observation_high: tuple[float, ...]  # [D], inf where unbounded
-    reward_threshold: float | None
 
 
 class Step(NamedTuple):

@@ -10,6 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+class EnvironmentSpec(NamedTuple):
+    """What the rest of the system needs to know of an environment."""
+
+    id: str
+    observation_size: int  # D, after flattening
+    action_count: int
+    observation_low: tuple[float, ...]  # [D], -inf where unbounded
+    observation_high: tuple[float, ...]  # [D], inf where unbounded
+    reward_threshold: float | None
+
+
 class Transition(NamedTuple):
     """Rows of experience: `[N, ...]` in a chunk, `[B, ...]` in a batch.
 

@@ -7,12 +7,21 @@ import difflib
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, subcommand
 
-from common.config import BadInput, Config, EvaluatorConfig, ReplayConfig
+from common.config import (
+    ActorConfig,
+    BadInput,
+    Config,
+    EvaluatorConfig,
+    LearnerConfig,
+    NetworkConfig,
+    ReplayConfig,
+    RunConfig,
+)
 
 COMPARE_ENV_STEPS = 100_000
 
@@ -68,7 +77,13 @@ class Status:
 class Command:
     """Distributed DQN on Ray: actors play, a replay server keeps the transitions, a learner learns."""
 
-    config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
+    # The sections of Config, here because a role that unpickles its section should not have to import tyro.
+    run: Annotated[RunConfig, tyro.conf.arg(name="")]
+    actor: Annotated[ActorConfig, tyro.conf.arg(name="")]
+    network: Annotated[NetworkConfig, tyro.conf.arg(name="")]
+    learner: Annotated[LearnerConfig, tyro.conf.arg(name="")]
+    replay: Annotated[ReplayConfig, tyro.conf.arg(name="")]
+    evaluator: Annotated[EvaluatorConfig, tyro.conf.arg(name="")]
     command: (
         Annotated[Train, subcommand("train")]
         | Annotated[Plot, subcommand("plot")]
@@ -76,6 +91,11 @@ class Command:
         | Annotated[Compare, subcommand("compare")]
         | Annotated[Status, subcommand("status")]
     ) = field(default_factory=Train)
+
+    @property
+    def config(self) -> Config:
+        """The sections together. Raises BadInput where they do not fit each other."""
+        return Config(**_sections(self))
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -97,13 +117,17 @@ def _parse(arguments: Sequence[str], defaults: Config) -> Command:
         Command,
         prog="launch.py",
         args=list(arguments),
-        default=Command(config=defaults),
+        default=Command(**_sections(defaults)),
         config=(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
         return_unknown_args=True,
     )
     if unknown:
         raise BadInput(_about_unknown(unknown[0]))
     return command
+
+
+def _sections(of: Config | Command) -> dict[str, Any]:
+    return {section.name: getattr(of, section.name) for section in dataclasses.fields(Config)}
 
 
 def _about_unknown(argument: str) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import psutil
 
 from common.config import BadInput, Config
-from common.environment import EnvironmentSpec
+from common.types import EnvironmentSpec
 from replay_server.buffer import row_bytes
 
 MB = 1024**2

@@ -23,9 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.config import BadInput, Config
-from common.environment import EnvironmentSpec
 from common.run_files import CONFIG, EPISODES, METRICS, SUMMARY
-from common.types import Look
+from common.types import EnvironmentSpec, Look
 from driver.progress import Progress
 from replay_server.episode_log import EpisodeRows
 
@@ -147,13 +146,10 @@ class RunFolder:
         self._metric_rows.clear()
         self._flushed = time.monotonic()
 
-    def write_network(self, name: str, arrays: Mapping[str, NDArray[np.float32]]) -> None:
-        """A state_dict that torch reads with weights_only=True."""
-        import torch  # here, because only this needs it and it takes a second
-
-        state = {key: torch.from_numpy(np.array(array)) for key, array in arrays.items()}
+    def write_network(self, name: str, content: bytes) -> None:
+        """As encode_network made it."""
         temporary = self.path / f".{name}"
-        torch.save(state, temporary)
+        temporary.write_bytes(content)
         temporary.rename(self.path / name)
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:

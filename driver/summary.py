@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from common.config import Config
-from common.environment import EnvironmentSpec
 from common.run_files import CURVE, Q_NETWORK
+from common.types import EnvironmentSpec
 from driver.progress import samples_per_insert
 from driver.supervisor import Outcome
 
@@ -15,7 +15,7 @@ from driver.supervisor import Outcome
 def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dict[str, Any]:
     """The content of summary.json; null where there is nothing to tell."""
     progress, solved, last = outcome.progress, outcome.solved, outcome.last_look
-    saved_version = outcome.newest.version if outcome.newest else None
+    saved_version = outcome.newest_version
     look_of_saved = solved.candidate if solved else (last if last and last.version == saved_version else None)
     learner_steps = progress.learner_steps if progress else 0
     transitions = progress.transitions if progress else 0

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from ray.exceptions import ActorDiedError, GetTimeoutError, RayActorError, RayEr
 
 from actors.evaluator import LooksReply
 from common.config import Config
+from common.run_files import LAST_Q_NETWORK, Q_NETWORK
 from common.types import Look, Params
 from driver.display import Display
 from driver.progress import Counts, Progress, observe
@@ -28,6 +30,7 @@ from driver.signals import StopSignals
 from driver.topology import Topology
 from learner.client import CONTROL_GROUP, ParamsBroadcaster, ParamsReader
 from learner.learner_stats import LearnerStats
+from learner.network_file import encode_network
 from replay_server.client import ReplayWriter
 from replay_server.episode_log import EpisodesReply
 from replay_server.server import ReplayReport
@@ -56,7 +59,7 @@ class Solved(NamedTuple):
     params: Params
 
 
-@dataclass
+@dataclass(eq=False)
 class Role:
     """A role's process as the driver knows it."""
 
@@ -77,7 +80,8 @@ class Outcome:
     progress: Progress | None = None
     solved: Solved | None = None
     last_look: Look | None = None
-    newest: Params | None = None
+    newest_version: int | None = None  # of the params that somebody still had
+    networks: dict[str, bytes] = field(default_factory=dict)  # by file name
 
 
 class Supervisor:
@@ -131,6 +135,7 @@ class Supervisor:
                 self._collect(_TICK_SECONDS)
                 self._tick()
             newest = self._stop_roles()
+            networks = self._encode_networks(newest)
         finally:
             for role in self._roles:
                 ray.kill(role.handle)
@@ -140,7 +145,8 @@ class Supervisor:
             progress=self._progress,
             solved=self._solved,
             last_look=next((look for look in reversed(self._looks) if not look.confirmation), None),
-            newest=newest,
+            newest_version=newest.version if newest else None,
+            networks=networks,
         )
 
     # What may end a run
@@ -193,7 +199,7 @@ class Supervisor:
 
         def is_ready(_: Any) -> None:
             role.ready = True
-            if self._started:
+            if self._started and role in self._actors:
                 self._run_actor(role)
 
         self._watch(role, role.handle.__ray_ready__.remote(), is_ready)
@@ -206,12 +212,12 @@ class Supervisor:
             self._fail(missing[0].name, f"not ready after {patience:g} s: {names}; wait longer with --ready-seconds")
         elif not self._started:
             self._display.starting(f"waiting for {', '.join(role.name for role in missing)}")
-            core_ready = all(role.ready for role in (self._replay, self._learner, self._evaluator))
-            if core_ready and 2 * sum(role.ready for role in self._actors) >= len(self._actors):
+            enough_actors = 2 * sum(role.ready for role in self._actors) >= len(self._actors)
+            if self._replay.ready and self._learner.ready and enough_actors:
                 self._start()
 
     def _start(self) -> None:
-        """Sets everybody going who is ready; the other actors follow. Few actors would explore too little at first."""
+        """Sets everybody going; actors that are not ready follow. With fewer than half there is too little to see."""
         self._started = True
         receivers = [self._evaluator.handle, *(role.handle for role in self._actors)]
         broadcaster = ParamsBroadcaster(receivers, self._replay.handle)
@@ -365,6 +371,18 @@ class Supervisor:
                     lambda params: newest.append(params) if params is not None else None,
                 )
         return newest[0] if newest else None
+
+    def _encode_networks(self, newest: Params | None) -> dict[str, bytes]:
+        """The confirmed params, or else the newest, and the newest, as files; by the learner while there is one."""
+        saved = self._solved.params if self._solved else newest
+        files: dict[str, bytes] = {}
+        for name, params in ((Q_NETWORK, saved), (LAST_Q_NETWORK, newest)):
+            if params is not None:
+                encode = self._learner.handle.encode.options(concurrency_group=CONTROL_GROUP)
+                self._ask(self._learner, partial(encode.remote, params.arrays), partial(files.__setitem__, name))
+                if name not in files:
+                    files[name] = encode_network(params.arrays)
+        return files
 
     def _ask(self, role: Role, ask: Callable[[], Any], on_value: Callable[[Any], object]) -> None:
         """A question that a dead or stuck role leaves unanswered; one that never came up is not asked."""

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from analysis.saved_run import read_network
 from common import run_files
 from common.config import BadInput, Config, minibatches_per_call, resolve_tolerance
-from common.environment import EnvironmentSpec, probe
+from common.environment import probe
 from common.params import check_arrays, layer_shapes
+from common.types import EnvironmentSpec
 from driver import resources, run_folder, session
 from driver.clock import process_age_seconds
 from driver.display import Display
@@ -171,12 +172,8 @@ def _write_end(
         display.say(f"error in the {outcome.failure.role}: {outcome.failure.text}", style="red")
     folder.flush()
     folder.write_summary(summary)
-    newest = outcome.newest
-    saved = outcome.solved.params if outcome.solved else newest
-    if saved is not None:
-        folder.write_network(run_files.Q_NETWORK, saved.arrays)
-    if newest is not None:
-        folder.write_network(run_files.LAST_Q_NETWORK, newest.arrays)
+    for name, content in outcome.networks.items():
+        folder.write_network(name, content)
     _draw(folder.path)
     for line in closing_lines(summary, folder.path, plan.environment, plan.solved_return):
         display.say(line)

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.config import LearnerConfig, NetworkConfig
-from common.environment import EnvironmentSpec
-from common.types import Batch, Params, SampleReply, Transition
+from common.types import Batch, EnvironmentSpec, Params, SampleReply, Transition
 from learner.gradient_step import GradientStep, flatten
 from learner.learner_stats import LearnerStats
 from learner.loss import Minibatch

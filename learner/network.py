@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from common.config import NetworkConfig
-from common.environment import EnvironmentSpec
 from common.params import check_arrays, layer_shapes
+from common.types import EnvironmentSpec
 
 
 def bounds_scaling(low: Sequence[float], high: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -107,7 +107,7 @@ class QNetwork(nn.Module):
 
 def _linear(fan_in: int, fan_out: int, generator: torch.Generator) -> nn.Linear:
     """torch's default initialisation, drawn from our own stream."""
-    layer = nn.Linear(fan_in, fan_out, device="meta").to_empty(device="cpu")
+    layer = nn.Linear(fan_in, fan_out)
     bound = 1.0 / fan_in**0.5
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from common.config import LearnerConfig
 from common.types import Params
 from learner.learner_stats import LearnerStats
+from learner.network_file import encode_network
 
 if TYPE_CHECKING:
     from learner.learner import Broadcaster
@@ -45,3 +49,7 @@ class LearnerProcess:
     def stats(self) -> LearnerStats:
         """See Learner.stats."""
         return self._learner.stats()
+
+    def encode(self, arrays: dict[str, NDArray[np.float32]]) -> bytes:
+        """See encode_network; here, where torch is at hand."""
+        return encode_network(arrays)

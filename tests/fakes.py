@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from common.environment import EnvironmentSpec, Step
+from common.environment import Step
 from common.params import layer_shapes
-from common.types import Batch, Chunk, Episodes, Params, SampleReply, Transition
+from common.types import Batch, Chunk, EnvironmentSpec, Episodes, Params, SampleReply, Transition
 
 WAIT_SECONDS = 20.0  # for another thread; a passing test never waits as long
 

@@ -17,9 +17,9 @@ from gymnasium import spaces
 from actors.actor import Actor
 from actors.policy import exponential_epsilon
 from common.config import ActorConfig
-from common.environment import EnvironmentSpec, probe
+from common.environment import probe
 from common.params import layer_shapes
-from common.types import AddReply, Chunk, Params, Transition
+from common.types import AddReply, Chunk, EnvironmentSpec, Params, Transition
 
 HIDDEN = (8,)
 NEVER = 1e9  # seconds: chunks ship when they are full

@@ -95,12 +95,16 @@ def good(version: int) -> Params:
 
 
 def evaluator(
-    *script: NDArray[np.float64], solved_return: float | None = 475.0, seed: int = 1, interval: int = 100
+    *script: NDArray[np.float64],
+    solved_return: float | None = 475.0,
+    seed: int = 1,
+    interval: int = 100,
+    reply_seconds: float = 1.0,
 ) -> Evaluator:
     """On environments of two steps that return the first of the script in the first look, and so on."""
     return Evaluator(
         lambda episodes: FakeEnvironments(script, [2] * episodes), SHAPES, np.random.SeedSequence(seed), interval,
-        solved_return,
+        solved_return, reply_seconds,
     )  # fmt: skip
 
 
@@ -394,3 +398,15 @@ def test_a_look_takes_no_more_steps_than_the_longest_episode() -> None:
     environments = FakeEnvironments([np.array([1.0, 1.0])], [2, 5], at_step=lambda: steps.append(1))
     greedy_returns(QFunction(good(1).arrays), environments, seed=5)
     assert len(steps) == 5
+
+
+def test_a_question_for_looks_is_answered_at_once_when_the_run_has_ended() -> None:
+    """Otherwise every end of a run would wait for as long as a question may take."""
+    evaluating = evaluator(reply_seconds=2 * WAIT_SECONDS)
+    evaluating.stop(final_look=False)
+    evaluating.run()
+    answer: list[int] = []
+    asking = threading.Thread(target=lambda: answer.append(len(evaluating.next_looks(0).looks)))
+    asking.start()
+    asking.join(WAIT_SECONDS)
+    assert answer == [0]

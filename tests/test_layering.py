@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
         ("actors.actor, actors.evaluator", "torch"),
         ("replay_server.server, replay_server.client", "torch"),
         ("learner.process, learner.client, driver.training", "torch"),
+        ("learner.learner, learner.process, replay_server.server", "gymnasium"),
+        ("actors.actor, actors.evaluator, learner.learner, replay_server.server", "tyro"),
         ("actors.actor, actors.evaluator, replay_server.server, learner.learner, common.config", "ray"),
         ("driver.command_line, launch", "ray"),  # Ray reads its environment variables when it is imported
     ],

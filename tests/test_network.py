@@ -9,8 +9,8 @@ from fakes import environment_spec, random_arrays
 
 from actors.policy import QFunction
 from common.config import NetworkConfig
-from common.environment import EnvironmentSpec
 from common.params import layer_shapes
+from common.types import EnvironmentSpec
 from learner.network import QNetwork, bounds_scaling
 
 INFINITE = float("inf")
