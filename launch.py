@@ -42,7 +42,8 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
 
     def place(role: type, name: str, *groups: str, **options: Any) -> Any:
         remote = ray.remote(concurrency_groups=dict.fromkeys(groups, 1))(role) if groups else ray.remote(role)
-        return remote.options(name=name, namespace=namespace, num_cpus=1, **options)
+        # Events of every call would fill the memory of Ray's GCS by tens of MB a minute.
+        return remote.options(name=name, namespace=namespace, num_cpus=1, enable_task_events=False, **options)
 
     replay = place(ReplayServer, "replay").remote(
         config.replay, environment.observation_size, plan.rows_per_call, seed_sequence(seed, "replay")

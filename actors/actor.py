@@ -1,10 +1,10 @@
 """Actor: plays epsilon-greedy episodes and ships the transitions.
 
-In:   set_params(Params)        broadcast by the learner at each target sync; the newest taken between steps
-      ParamsReader.newest()     once at the start, so that a replacement acts with the newest too
+In:   ParamsReader.newest()     once at the start, so that a replacement acts with the newest too
+      AddReply                  brings the newest params, taken between environment steps
 Out:  ReplayWriter.add(chunk)   one chunk in flight; the ack is held while actors are ahead of the learner
 
-Run by the driver as a Ray actor: `run` occupies its thread, `set_params` and `stats` come in on another.
+Run by the driver as a Ray actor: `run` occupies its thread, `stats` comes in on another.
 """
 
 from __future__ import annotations
@@ -159,6 +159,7 @@ class Actor:
             incarnation=self._incarnation,
             seq=self._seq,
             params_version=self._oldest_version,
+            params_held=-1 if self._policy is None else self._policy.version,
             env_steps=self._env_steps,
             transition=self._concatenated_rows(),
             episodes=self._episodes.take(),
@@ -168,6 +169,8 @@ class Actor:
         reply = self._replay.add(chunk)
         self._waiting = False
         self._acked_env_steps = reply.env_steps
+        if reply.params is not None:
+            self.set_params(reply.params.content)
         self._start_chunk()
         return reply.stop
 

@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from actors.greedy import Environments, greedy_returns
 from actors.policy import QFunction
 from common.params import check_arrays
+from common.process import be_nice
 from common.statistics import summarize
 from common.types import Look, Params
 
 EPISODES_PER_LOOK = 100
+NICENESS = 5  # looks yield to the learner
 _REPLY_SECONDS = 1.0  # next_looks answers within this time, news or not
 
 
@@ -69,6 +71,7 @@ class Evaluator:
 
     def run(self) -> None:
         """Looks until told to stop."""
+        be_nice(NICENESS)
         while (params := self._wait_for_due()) is not None:
             self.evaluate(params)
         if self._final_look and self._newest is not None and not self._seen(self._newest.version):

@@ -189,7 +189,7 @@ class ReplayConfig:
 class EvaluatorConfig:
     """Evaluator: looks and confirmations."""
 
-    evaluation_interval_learner_steps: int = 100
+    evaluation_interval_learner_steps: int = 200
     """Learner steps between looks at most."""
     solved_return: float | None = None
     """Mean return that counts as solved [the environment's threshold]."""

@@ -4,7 +4,9 @@ Flat NamedTuples of numpy arrays, struct of arrays, built by keyword: Ray ships 
 What arrives is a read-only view that pins the whole message, so receivers copy out of it and never keep it.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +52,7 @@ class Chunk(NamedTuple):
     incarnation: int  # 0, then one more for each process that replaced the actor
     seq: int  # 0, 1, 2 ... within the incarnation
     params_version: int  # the oldest acted with in it, learner steps
+    params_held: int  # what the actor would act with next, learner steps
     env_steps: int  # real environment steps since the last chunk
     transition: Transition
     episodes: Episodes
@@ -61,6 +64,7 @@ class AddReply(NamedTuple):
     env_steps: int  # of all actors, the authority's count
     held: str  # why the ack should be waited for still; "" when the actor may go on
     stop: bool  # the run is ending
+    params: Published | None  # the newest, where the actor holds older ones
 
 
 class Batch(NamedTuple):
@@ -94,6 +98,13 @@ class Params(NamedTuple):
     version: int  # learner steps
     env_steps: int  # the replay server's count when the learner published
     arrays: dict[str, NDArray[np.float32]]
+
+
+class Published(NamedTuple):
+    """Params on their way to the actors."""
+
+    version: int  # learner steps
+    content: Any  # Params, or in a list of one Ray's reference to them, which the clients resolve
 
 
 class Look(NamedTuple):

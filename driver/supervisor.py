@@ -219,8 +219,7 @@ class Supervisor:
     def _start(self) -> None:
         """Sets everybody going; actors that are not ready follow. With fewer than half there is too little to see."""
         self._started = True
-        receivers = [self._evaluator.handle, *(role.handle for role in self._actors)]
-        broadcaster = ParamsBroadcaster(receivers, self._replay.handle)
+        broadcaster = ParamsBroadcaster(self._replay.handle, self._evaluator.handle)
         # Learner and actors all end when the replay server says stop: at max_env_steps, in any order.
         self._watch_run(
             self._learner,

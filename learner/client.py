@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -11,34 +11,39 @@ from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError
 
 from common.config import INLINE_LIMIT_BYTES
-from common.types import Params
+from common.types import Params, Published
 
 CONTROL_GROUP = "control"  # the concurrency group beside a role's `run`
-_CALLS_IN_FLIGHT = 2  # per receiver; one that is further behind gets a newer version later
+_CALLS_IN_FLIGHT = 2  # of the evaluator: further behind it gets a newer version later
 _READY_DEADLINE_S = 120.0
 
 
 class ParamsBroadcaster:
-    """Sends each version to every receiver, and its number to the replay server.
+    """Hands each version to the evaluator and to the replay server, which passes it on with its acks to all actors.
 
-    Small params go by value inside each call, larger ones as one object that each node pulls once.
+    So a sync costs the learner two calls, however many actors there are. Small params go by value inside the call,
+    larger ones as one object that each node pulls once.
     """
 
-    def __init__(self, receivers: Sequence[ActorHandle[Any]], replay: ActorHandle[Any]) -> None:
-        self._receivers = [receiver.set_params.options(concurrency_group=CONTROL_GROUP) for receiver in receivers]
-        self._replay = replay
-        self._pending: list[deque[Any]] = [deque() for _ in receivers]
-        self._announcements: deque[Any] = deque()
+    def __init__(self, replay: ActorHandle[Any], evaluator: ActorHandle[Any]) -> None:
+        self._publish = replay.publish
+        self._evaluate = evaluator.set_params.options(concurrency_group=CONTROL_GROUP)
+        self._publications: deque[Any] = deque()
+        self._evaluations: deque[Any] = deque()
 
     def publish(self, params: Params) -> None:
         """Returns at once. Raises what a receiver raised on an earlier version; the dead are passed over."""
-        _collect(self._announcements)
-        self._announcements.append(self._replay.announce.remote(params.version))
-        message = params if _bytes(params) < INLINE_LIMIT_BYTES - 4096 else ray.put(params)
-        for receiver, pending in zip(self._receivers, self._pending, strict=True):
-            _collect(pending)
-            if len(pending) < _CALLS_IN_FLIGHT:
-                pending.append(receiver.remote(message))
+        if _bytes(params) < INLINE_LIMIT_BYTES - 4096:
+            message: Any = params
+            content: Any = params
+        else:
+            message = ray.put(params)
+            content = [message]
+        _collect(self._publications)
+        self._publications.append(self._publish.remote(Published(version=params.version, content=content)))
+        _collect(self._evaluations)
+        if len(self._evaluations) < _CALLS_IN_FLIGHT:
+            self._evaluations.append(self._evaluate.remote(message))
 
 
 class ParamsReader:
@@ -60,10 +65,8 @@ class ParamsReader:
 def _collect(pending: deque[Any]) -> None:
     """Drops finished calls from the front, raising their errors except that of a dead receiver."""
     while pending and ray.wait([pending[0]], timeout=0)[0]:
-        try:
+        with suppress(RayActorError):  # the driver sees it too, and ends the run
             ray.get(pending.popleft())
-        except RayActorError:  # killed: the driver replaces it, and the new process fetches the newest itself
-            continue
 
 
 def _bytes(params: Params) -> int:

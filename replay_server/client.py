@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,11 @@ RESEND_DEADLINE_S = 30.0
 
 
 def _get(ref: Any, what: str) -> Any:
+    """In two waits: a process that was stopped during the first finds it timed out, though the answer is there."""
+    with suppress(GetTimeoutError):
+        return ray.get(ref, timeout=ANSWER_DEADLINE_S / 2)
     try:
-        return ray.get(ref, timeout=ANSWER_DEADLINE_S)
+        return ray.get(ref, timeout=ANSWER_DEADLINE_S / 2)
     except GetTimeoutError:
         raise TimeoutError(f"the replay server has not answered {what} for {ANSWER_DEADLINE_S:.0f} s") from None
 
@@ -36,6 +40,9 @@ class ReplayWriter:
         reply = self._send(chunk)
         while reply.held and not reply.stop:
             reply = self._wait_for_ack(chunk)
+        if reply.params is not None and isinstance(reply.params.content, list):
+            content = _get(reply.params.content[0], "with params")
+            reply = reply._replace(params=reply.params._replace(content=content))
         return reply
 
     def _send(self, chunk: Chunk) -> AddReply:
@@ -51,7 +58,7 @@ class ReplayWriter:
 
     def _wait_for_ack(self, chunk: Chunk) -> AddReply:
         try:
-            reply: AddReply = _get(self._server.wait_for_ack.remote(), "an ack")
+            reply: AddReply = _get(self._server.wait_for_ack.remote(chunk.params_held), "an ack")
             return reply
         except ActorUnavailableError:
             return self._send(chunk)

@@ -2,7 +2,7 @@
 
 In:   add(Chunk)                  from the actors; the ack is held while they are ahead
       sample(SampleRequest)       from the learner; waits while it is ahead; brings |TD errors| along
-      announce(version)           from the learner: the newest broadcast
+      publish(Published)          from the learner: the newest params, which every actor gets with its next ack
 Out:  AddReply, SampleReply       both carry the count of environment steps, and `stop` when the run ends
       report(after)               statistics and finished episodes, to the driver
 
@@ -21,12 +21,14 @@ from typing import NamedTuple
 import numpy as np
 
 from common.config import ReplayConfig
-from common.types import AddReply, Batch, Chunk, SampleReply, SampleRequest
+from common.process import be_nice
+from common.types import AddReply, Batch, Chunk, Published, SampleReply, SampleRequest
 from replay_server.buffer import ReplayBuffer
 from replay_server.deduplication import SeenSequences
 from replay_server.episode_log import EpisodeLog, EpisodesReply
 from replay_server.rate_limiter import RateLimiter
 
+NICENESS = 5  # it yields to the learner, and the actors to it
 REPLY_SECONDS = 5.0  # a waiting call is answered after this time at the latest
 
 
@@ -68,6 +70,7 @@ class ReplayServer:
     ) -> None:
         """`rows_per_call`: rows of the learner's sample calls, at most."""
         assert config.tolerance_samples is not None
+        be_nice(NICENESS)
         self._max_env_steps = config.max_env_steps
         self._buffer = ReplayBuffer(config.replay_capacity_transitions, observation_size)
         self._limiter = RateLimiter(
@@ -81,6 +84,7 @@ class ReplayServer:
         self._stopping = False
         self._env_steps = 0
         self._newest_version = 0
+        self._published: Published | None = None
         self._chunks = 0
         self._duplicates = 0
         self._lag_sum = 0
@@ -97,18 +101,18 @@ class ReplayServer:
             self._insert(chunk)
         else:
             self._duplicates += 1
-        return await self.wait_for_ack()
+        return await self.wait_for_ack(chunk.params_held)
 
-    async def wait_for_ack(self) -> AddReply:
-        """Goes on waiting for an ack that was held."""
+    async def wait_for_ack(self, params_held: int) -> AddReply:
+        """Goes on waiting for an ack that was held, for an actor that holds params of this version."""
         if self._limiter.holds_acks() and not self._stopping:
             released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._held.append(released)
             await asyncio.wait([released], timeout=REPLY_SECONDS)
             if not released.done():
                 self._held.remove(released)
-                return self._ack(self._why_acks_are_held())
-        return self._ack("")
+                return self._ack(params_held, self._why_acks_are_held())
+        return self._ack(params_held, "")
 
     async def sample(self, request: SampleRequest) -> SampleReply:
         """Takes |TD errors|; returns sampled rows as soon as the limiter grants them, or says why not yet."""
@@ -125,9 +129,11 @@ class ReplayServer:
             return self._sample_reply(None, self._why_samples_wait(waiting.rows))
         return self._sample_reply(waiting.granted.result(), "")
 
-    async def announce(self, version: int) -> None:
-        """The learner broadcast params of this version: what policy lag is measured against."""
-        self._newest_version = max(self._newest_version, version)
+    async def publish(self, published: Published) -> None:
+        """Takes the newest params for the actors; policy lag is measured against their version."""
+        self._newest_version = max(self._newest_version, published.version)
+        if self._published is None or published.version > self._published.version:
+            self._published = published
 
     async def stop(self) -> None:
         """The run ends: everybody who waits, and every later call, is told so."""
@@ -160,7 +166,7 @@ class ReplayServer:
         self._env_steps += chunk.env_steps
         self._episodes.add(chunk, self._env_steps, self._newest_version)
         self._chunks += 1
-        # An actor may be faster than the announcement of the params that it acted with.
+        # A replaced actor, which asks the learner, may be faster than the publication of what it acted with.
         self._newest_version = max(self._newest_version, chunk.params_version)
         lag = self._newest_version - chunk.params_version
         self._lag_sum += lag
@@ -191,8 +197,11 @@ class ReplayServer:
             released.set_result(None)
         self._held.clear()
 
-    def _ack(self, held: str) -> AddReply:
-        return AddReply(env_steps=self._env_steps, held=held, stop=self._stopping)
+    def _ack(self, params_held: int, held: str) -> AddReply:
+        newer = self._published is not None and self._published.version > params_held
+        return AddReply(
+            env_steps=self._env_steps, held=held, stop=self._stopping, params=self._published if newer else None
+        )
 
     def _sample_reply(self, batch: Batch | None, waiting_for: str) -> SampleReply:
         return SampleReply(batch=batch, waiting_for=waiting_for, env_steps=self._env_steps, stop=self._stopping)

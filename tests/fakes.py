@@ -53,6 +53,7 @@ def chunk(
     actor_id: int = 0,
     incarnation: int = 0,
     params_version: int = 0,
+    params_held: int = 0,
     env_steps: int = 0,
     finished: Episodes | None = None,
 ) -> Chunk:
@@ -65,6 +66,7 @@ def chunk(
         incarnation=incarnation,
         seq=seq,
         params_version=params_version,
+        params_held=params_held,
         env_steps=env_steps,
         transition=rows,
         episodes=finished if finished is not None else episodes(),

@@ -19,7 +19,7 @@ from actors.policy import exponential_epsilon
 from common.config import ActorConfig
 from common.environment import probe
 from common.params import layer_shapes
-from common.types import AddReply, Chunk, EnvironmentSpec, Params, Transition
+from common.types import AddReply, Chunk, EnvironmentSpec, Params, Published, Transition
 
 HIDDEN = (8,)
 NEVER = 1e9  # seconds: chunks ship when they are full
@@ -78,6 +78,7 @@ class Writer:
         at_add: Callable[[], None] = lambda: None,
     ) -> None:
         self.chunks: list[Chunk] = []
+        self.published: Published | None = None  # comes with every ack
         self._spec = spec
         self._discounts = [0.0, *(gamma**k for k in range(1, n_step + 1))]
         self._stop_after = stop_after
@@ -89,6 +90,7 @@ class Writer:
         assert chunk.seq == len(self.chunks)
         assert chunk.incarnation == self._incarnation
         assert chunk.env_steps >= 0
+        assert chunk.params_held >= chunk.params_version or not len(chunk.transition.action)
         self._check(chunk.transition)
         count = len(chunk.episodes.episode_return)
         assert [(column.shape, column.dtype.name) for column in chunk.episodes] == [
@@ -98,7 +100,7 @@ class Writer:
         self._env_steps += chunk.env_steps
         self._at_add()
         stop = self._stop_after is not None and len(self.chunks) >= self._stop_after
-        return AddReply(env_steps=self._env_steps, held="", stop=stop)
+        return AddReply(env_steps=self._env_steps, held="", stop=stop, params=self.published)
 
     def _check(self, rows: Transition) -> None:
         count, size = len(rows.action), self._spec.observation_size
@@ -272,15 +274,19 @@ def test_params_that_come_between_two_chunks_are_the_oldest_of_the_second() -> N
     assert [chunk.params_version for chunk in replay.chunks] == [100, 200]
 
 
-def test_params_that_come_while_the_ack_is_held_are_acted_with_next() -> None:
+def test_params_that_come_with_an_ack_are_acted_with_next() -> None:
     spec = probe("Counting-v0")
     versions = iter([100, 200, 300])
-    actor, replay = started(
-        "Counting-v0", config(chunk_rows=2), at_add=lambda: actor.set_params(params(next(versions), spec))
-    )
+
+    def publish() -> None:
+        newest = params(next(versions), spec)
+        replay.published = Published(version=newest.version, content=newest)
+
+    actor, replay = started("Counting-v0", config(chunk_rows=2), at_add=publish)
     for _ in range(6):
         actor.step()
     assert [chunk.params_version for chunk in replay.chunks] == [0, 100, 200]
+    assert [chunk.params_held for chunk in replay.chunks] == [0, 100, 200]
     assert actor.stats().params_version == 300
 
 

@@ -11,7 +11,7 @@ import pytest
 from fakes import assert_rows_are, chunk, episodes
 
 from common.config import ReplayConfig
-from common.types import AddReply, SampleReply, SampleRequest
+from common.types import AddReply, Published, SampleReply, SampleRequest
 from replay_server.server import ReplayServer
 
 DEADLINE_S = 4.0  # shorter than the time after which the server answers a wait without news
@@ -67,7 +67,7 @@ async def test_a_repeated_chunk_is_inserted_once() -> None:
     replay = server()
     sent = chunk(0, range(3), env_steps=5, finished=episodes(10, 20))
     replies = [await replay.add(sent) for _ in range(3)]
-    assert replies == [AddReply(env_steps=5, held="", stop=False)] * 3
+    assert replies == [AddReply(env_steps=5, held="", stop=False, params=None)] * 3
     stats = (await replay.report(0)).stats
     assert (stats.env_steps, stats.transitions, stats.replay_size, stats.chunks) == (5, 3, 3, 1)
     assert stats.duplicate_chunks == 2
@@ -106,7 +106,7 @@ async def test_the_ack_of_a_chunk_is_held_while_actors_are_ahead_and_released_wh
     assert (await replay.report(0)).stats.waiting_for == "actors wait for the learner to take 1 more samples"
 
     await replay.sample(request(1))
-    assert await adding == AddReply(env_steps=13, held="", stop=False)
+    assert await adding == AddReply(env_steps=13, held="", stop=False, params=None)
     stats = (await replay.report(0)).stats
     assert (stats.sampled, stats.actors_waiting, stats.waiting_for) == (5, 0, "")
 
@@ -118,7 +118,7 @@ async def test_every_held_ack_is_released() -> None:
         await begin(replay.add(chunk(0, range(actor_id * 8, actor_id * 8 + 8), actor_id=actor_id)))
         for actor_id in range(3)
     ]
-    waiting_again = await begin(replay.wait_for_ack())
+    waiting_again = await begin(replay.wait_for_ack(0))
     assert [task.done() for task in [*adding, waiting_again]] == [True, False, False, False]  # budgets 4, 12, 20
     for _ in range(4):
         await replay.sample(request(4))
@@ -185,7 +185,7 @@ async def test_stop_releases_every_held_ack() -> None:
     waiting = [await begin(replay.add(chunk(0, range(20), actor_id=actor_id))) for actor_id in range(3)]
     assert not any(task.done() for task in waiting)
     await replay.stop()
-    assert [await task for task in waiting] == [AddReply(env_steps=0, held="", stop=True)] * 3
+    assert [await task for task in waiting] == [AddReply(env_steps=0, held="", stop=True, params=None)] * 3
 
 
 @on_a_loop
@@ -194,7 +194,7 @@ async def test_whoever_calls_after_stop_is_told_so_at_once() -> None:
     await replay.add(chunk(0, range(3)))
     await replay.stop()
     assert (await replay.add(chunk(1, range(3, 50)))).stop
-    assert (await replay.wait_for_ack()).stop
+    assert (await replay.wait_for_ack(0)).stop
     reply = await replay.sample(request(4))
     assert (reply.stop, reply.batch) == (True, None)
 
@@ -206,8 +206,32 @@ async def test_the_run_ends_at_the_limit_of_environment_steps() -> None:
     sampling = await begin(replay.sample(request(4)))
     assert not sampling.done()
     assert not (await replay.add(chunk(0, env_steps=9))).stop  # a repeat does not count
-    assert await replay.add(chunk(1, env_steps=1)) == AddReply(env_steps=10, held="", stop=True)
+    assert await replay.add(chunk(1, env_steps=1)) == AddReply(env_steps=10, held="", stop=True, params=None)
     assert (await sampling).stop
+
+
+@on_a_loop
+async def test_an_ack_brings_the_newest_params_to_whoever_holds_older_ones() -> None:
+    replay = server()
+    assert (await replay.add(chunk(0, params_held=0))).params is None
+    await replay.publish(Published(version=100, content="first"))
+    assert (await replay.add(chunk(1, params_held=0))).params == Published(version=100, content="first")
+    assert (await replay.add(chunk(1, params_held=0))).params == Published(version=100, content="first")  # again
+    assert (await replay.add(chunk(2, params_held=100))).params is None
+    await replay.publish(Published(version=300, content="third"))
+    await replay.publish(Published(version=200, content="late"))
+    assert (await replay.add(chunk(3, params_held=100))).params == Published(version=300, content="third")
+
+
+@on_a_loop
+async def test_an_ack_that_was_held_brings_what_was_published_meanwhile() -> None:
+    replay = server(learning_starts=4, tolerance=4)
+    adding = await begin(replay.add(chunk(0, range(13), params_held=100)))
+    await replay.publish(Published(version=200, content="newest"))
+    assert not adding.done()
+    for _ in range(3):
+        await replay.sample(request(4))
+    assert (await adding).params == Published(version=200, content="newest")
 
 
 @on_a_loop
@@ -217,10 +241,10 @@ async def test_policy_lag_by_hand() -> None:
     stats = (await replay.report(0)).stats
     assert (np.isnan(stats.policy_lag_mean), np.isnan(stats.policy_lag_recent)) == (True, True)
     await replay.add(chunk(0, params_version=0))
-    await replay.announce(100)
+    await replay.publish(Published(version=100, content="params 100"))
     await replay.add(chunk(1, params_version=0))
-    await replay.announce(300)
-    await replay.announce(200)  # late
+    await replay.publish(Published(version=300, content="params 300"))
+    await replay.publish(Published(version=200, content="params 200"))  # late
     await replay.add(chunk(2, params_version=100))
     await replay.add(chunk(2, params_version=0))  # a repeat does not count
     await replay.add(chunk(3, params_version=300))
@@ -231,7 +255,7 @@ async def test_policy_lag_by_hand() -> None:
 
 
 @on_a_loop
-async def test_policy_lag_is_not_negative_when_a_chunk_is_faster_than_the_announcement_of_its_params() -> None:
+async def test_policy_lag_is_not_negative_when_a_chunk_is_faster_than_the_publication_of_its_params() -> None:
     replay = server()
     await replay.add(chunk(0, params_version=100))
     stats = (await replay.report(0)).stats
@@ -248,7 +272,7 @@ async def test_episodes_come_again_until_they_are_acknowledged() -> None:
         assert [rows.episodes.episode_return.tolist() for rows in reply.rows] == [[10, 20]]
         assert reply.recent_returns.tolist() == [10, 20]
 
-    await replay.announce(300)
+    await replay.publish(Published(version=300, content="params 300"))
     await replay.add(chunk(4, env_steps=7, actor_id=3, incarnation=2, finished=episodes(30)))
     both = (await replay.report(0)).episodes
     assert [rows.episodes.episode_return.tolist() for rows in both.rows] == [[10, 20], [30]]
