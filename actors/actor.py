@@ -23,6 +23,7 @@ from common.environment import Step, VectorEnvironment
 from common.params import check_arrays, layer_shapes
 from common.process import be_nice
 from common.seeding import seed_sequence
+from common.time_use import ACTIVITIES, TimeUse
 from common.types import AddReply, Chunk, EnvironmentSpec, Episodes, Params, Transition
 
 NICENESS = 10  # actors yield to the learner
@@ -52,6 +53,7 @@ class ActorStats(NamedTuple):
     params_version: int
     chunks: int
     waiting: bool  # for the ack of a chunk
+    seconds: dict[str, float]  # by activity, see common/time_use.py
 
 
 class _Policy(NamedTuple):
@@ -82,6 +84,7 @@ class Actor:
         self._epsilon = epsilon_schedule(config, actor_id)
         self._policy: _Policy | None = None
         self._waiting = False
+        self._time_use = TimeUse(ACTIVITIES["actors"])
         self._seq = 0
         self._oldest_version = _NO_VERSION_YET  # acted with in the running chunk
 
@@ -111,6 +114,7 @@ class Actor:
         self._environment = VectorEnvironment(self._spec.id, envs)
         self._environment.reset(environment_seeds)
         self.set_params(params.newest())
+        self._time_use.begin()
 
     def step(self) -> bool:
         """One step of all environments; ships a chunk when it is due. True when the run is ending."""
@@ -119,11 +123,14 @@ class Actor:
         epsilon = self._epsilon(self._global_env_steps())
         observation = self._environment.observation
         action = epsilon_greedy(policy.q_function(observation), epsilon, self._rng)
+        self._time_use.spent("acting")
         step = self._environment.step(action)
+        self._time_use.spent("environment")
 
         self._keep(self._accumulator.add(observation, action, step), policy.version)
         self._env_steps += int(step.valid.sum())
         self._episodes.add(step, epsilon, policy.version)
+        self._time_use.spent("accumulating")
 
         full = self._row_count >= self._config.rows_per_chunk
         if full or self._clock() - self._chunk_started >= self._config.chunk_seconds:
@@ -140,7 +147,13 @@ class Actor:
         """A snapshot, from another thread."""
         policy = self._policy
         version = -1 if policy is None else policy.version
-        return ActorStats(actor_id=self._id, params_version=version, chunks=self._seq, waiting=self._waiting)
+        return ActorStats(
+            actor_id=self._id,
+            params_version=version,
+            chunks=self._seq,
+            waiting=self._waiting,
+            seconds=self._time_use.seconds,
+        )
 
     def _global_env_steps(self) -> float:
         """The authority's count at the last ack, and since then as if all actors were as fast as this one."""
@@ -165,9 +178,11 @@ class Actor:
             episodes=self._episodes.take(),
         )
         self._seq += 1
+        self._time_use.spent("shipping")
         self._waiting = True
         reply = self._replay.add(chunk)
         self._waiting = False
+        self._time_use.spent("waiting")
         self._acked_env_steps = reply.env_steps
         if reply.params is not None:
             self.set_params(reply.params.content)

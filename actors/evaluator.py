@@ -3,6 +3,7 @@
 In:   set_params(Params)     broadcast by the learner at each target sync
 Out:  next_looks(seen)       to the driver, as soon as there is one: every look and confirmation
       newest()               the params that the driver saves at the end
+      seconds()              where its time went
 
 A look is 100 episodes on start states of its own seed. Mean at or above the threshold makes the version a candidate;
 100 further episodes on a fresh seed confirm it when the lower end of the 95 % interval of their mean is there too.
@@ -23,6 +24,7 @@ from actors.policy import QFunction
 from common.params import check_arrays
 from common.process import be_nice
 from common.statistics import summarize
+from common.time_use import ACTIVITIES, TimeUse
 from common.types import Look, Params
 
 EPISODES_PER_LOOK = 100
@@ -57,6 +59,7 @@ class Evaluator:
         self._solved_return = solved_return
         self._reply_seconds = reply_seconds
         self._environments: Environments | None = None
+        self._time_use = TimeUse(ACTIVITIES["evaluator"])
         self._next_due = interval_learner_steps
         self._changed = threading.Condition()  # guards what follows
         self._newest: Params | None = None
@@ -72,8 +75,11 @@ class Evaluator:
     def run(self) -> None:
         """Looks until told to stop."""
         be_nice(NICENESS)
+        self._time_use.begin()
         while (params := self._wait_for_due()) is not None:
+            self._time_use.spent("waiting")
             self.evaluate(params)
+            self._time_use.spent("looking")
         if self._final_look and self._newest is not None and not self._seen(self._newest.version):
             self._stopping = False
             self.evaluate(self._newest)
@@ -109,6 +115,10 @@ class Evaluator:
         """The newest params broadcast; None before the first."""
         with self._changed:
             return self._newest
+
+    def seconds(self) -> dict[str, float]:
+        """By activity, see common/time_use.py."""
+        return self._time_use.seconds
 
     def stop(self, final_look: bool) -> None:
         """Ends `run`, in the middle of a look if need be; with `final_look` after one at the newest params."""

@@ -218,6 +218,8 @@ class RunConfig:
     """Attach to a Ray cluster: auto or host:port [RAY_ADDRESS, else embedded]."""
     dashboard: bool = True
     """Start the Ray dashboard."""
+    profile: bool = False
+    """Say at the end where each role's time went."""
     run_dir: str | None = None
     """Run folder, new or empty [runs/<time>-<env>-<seed>]."""
     actor_restarts_per_minute: int = 3

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from actors.policy import mean_epsilon
 from common.config import Config
+from common.time_use import ACTIVITIES, column
 from common.types import Look
 from learner.learner_stats import LearnerStats
 from replay_server.server import ReplayStats
@@ -42,6 +43,7 @@ class Progress(NamedTuple):
     actors_alive: int
     actor_restarts: int
     waiting_for: str
+    time_use: dict[str, float]  # seconds by column, see common/time_use.py
 
 
 class Counts(NamedTuple):
@@ -53,6 +55,7 @@ class Counts(NamedTuple):
     actors_alive: int
     actor_restarts: int
     waiting_for: str
+    time_use: dict[str, float]
 
 
 def samples_per_insert(config: Config, learner_steps: int, transitions: int) -> float | None:
@@ -68,9 +71,8 @@ def observe(
     learner: LearnerStats | None,
     look: Look | None,
     previous: Progress | None,
-    waited_before: float,
 ) -> Progress:
-    """Puts the roles' own statistics together. `waited_before`: the learner's seconds_waiting at `previous`."""
+    """Puts the roles' own statistics together."""
     learner_steps = learner.learner_steps if learner else 0
     elapsed = counts.seconds - previous.seconds if previous else 0.0
 
@@ -94,9 +96,7 @@ def observe(
         mean_abs_td_error=finite(learner.mean_abs_td_error) if learner else None,
         learning_rate=learner.learning_rate if learner else config.learner.learning_rate,
         target_syncs=learner.target_syncs if learner else 0,
-        learner_waiting_fraction=(
-            min(1.0, (learner.seconds_waiting - waited_before) / elapsed) if learner and elapsed > 0 else None
-        ),
+        learner_waiting_fraction=_learner_waiting_fraction(counts, previous),
         policy_lag_mean=finite(replay.policy_lag_mean),
         policy_lag_recent=finite(replay.policy_lag_recent),
         policy_lag_max=replay.policy_lag_max,
@@ -107,7 +107,20 @@ def observe(
         actors_alive=counts.actors_alive,
         actor_restarts=counts.actor_restarts,
         waiting_for=counts.waiting_for,
+        time_use=counts.time_use,
     )
+
+
+def _learner_waiting_fraction(now: Counts, before: Progress | None) -> float | None:
+    """Of the learner's time since `before`; None where it did nothing."""
+    activities = ACTIVITIES["learner"]
+    spent = {
+        activity: now.time_use[column("learner", activity)]
+        - (before.time_use[column("learner", activity)] if before else 0.0)
+        for activity in activities
+    }
+    total = sum(spent.values())
+    return spent["sampling"] / total if total > 0 else None
 
 
 def finite(value: float) -> float | None:

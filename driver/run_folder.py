@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from common.config import BadInput, Config
 from common.run_files import CONFIG, EPISODES, METRICS, SUMMARY
+from common.time_use import columns
 from common.types import EnvironmentSpec, Look
 from driver.progress import Progress
 from replay_server.episode_log import EpisodeRows
@@ -107,7 +108,7 @@ class RunFolder:
 
     def add_progress(self, progress: Progress) -> None:
         """One row a second."""
-        self._metric_rows.append({"kind": "progress", **progress._asdict()})
+        self._metric_rows.append({"kind": "progress", **progress._asdict(), **progress.time_use})
 
     def add_look(self, look: Look, seconds: float) -> None:
         """One row a look or confirmation; its steps are those of the params it is about."""
@@ -204,12 +205,13 @@ def metrics_schema() -> Any:
     import pyarrow as pa
 
     types = {int: pa.int64(), float: pa.float64(), str: pa.string()}
-    hints = typing.get_type_hints(Progress)
+    hints = {name: hint for name, hint in typing.get_type_hints(Progress).items() if name != "time_use"}
     progress = [(name, types[(typing.get_args(hint) or (hint,))[0]]) for name, hint in hints.items()]
     return pa.schema(
         [
             ("kind", pa.string()),
             *progress,
+            *((name, pa.float64()) for name in columns()),
             ("evaluation_std", pa.float64()),
             ("evaluation_interval_low", pa.float64()),
             ("evaluation_interval_high", pa.float64()),

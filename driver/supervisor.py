@@ -14,16 +14,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import ray
 from ray.exceptions import ActorDiedError, GetTimeoutError, RayActorError, RayError, RayTaskError
 
+from actors.actor import ActorStats
 from actors.evaluator import LooksReply
 from common.config import Config
 from common.run_files import LAST_Q_NETWORK, Q_NETWORK
 from common.types import Look, Params
 from driver.display import Display
-from driver.progress import Counts, Progress, observe
+from driver.observer import Observer, Solved
+from driver.progress import Progress
 from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
 from driver.signals import StopSignals
@@ -32,13 +33,13 @@ from learner.client import CONTROL_GROUP, ParamsBroadcaster, ParamsReader
 from learner.learner_stats import LearnerStats
 from learner.network_file import encode_network
 from replay_server.client import ReplayWriter
-from replay_server.episode_log import EpisodesReply
 from replay_server.server import ReplayReport
 
 _TICK_SECONDS = 0.2
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 4.0  # for the roles to end by themselves
 _ANSWER_SECONDS = 1.0  # for a last question to a role
+_SILENCE_SECONDS = 3.0  # of the learner, before the others are asked without it
 _CAUSE_SECONDS = 5.0  # for the death behind a peer's failure to show
 LOOKS_GROUP = "looks"
 
@@ -48,15 +49,6 @@ class Failure(NamedTuple):
 
     role: str
     text: str
-
-
-class Solved(NamedTuple):
-    """When the driver knew, and by which confirmation."""
-
-    seconds: float
-    candidate: Look
-    confirmation: Look
-    params: Params
 
 
 @dataclass(eq=False)
@@ -101,9 +93,9 @@ class Supervisor:
         self._config = config
         self._folder = folder
         self._display = display
-        self._metrics = metrics
         self._signals = signals
         self._seconds = seconds
+        self._observer = Observer(config, folder, display, metrics, seconds)
         self._replay = Role("replay server", topology.replay)
         self._learner = Role("learner", topology.learner)
         self._evaluator = Role("evaluator", topology.evaluator)
@@ -111,19 +103,14 @@ class Supervisor:
         self._roles = [self._replay, self._learner, self._evaluator, *self._actors]
         self._pending: dict[Any, tuple[Role, Callable[[Any], None]]] = {}
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
-        self._poll_ref: Any = None  # the last question of a poll
+        self._questions: dict[str, Any] = {}  # -> ref of its last asking
+        self._learner_asked = 0.0
         self._started = False
         self._stopped_by: str | None = None
         self._failure: Failure | None = None
         self._peer_failure: tuple[float, Failure] | None = None
         self._restarts: deque[float] = deque()
         self._restart_count = 0
-        self._progress: Progress | None = None
-        self._learner_stats: LearnerStats | None = None
-        self._waited_before = 0.0
-        self._episodes = EpisodesReply(rows=[], next=0, recent_returns=np.zeros(0))
-        self._looks: list[Look] = []
-        self._solved: Solved | None = None
         self._polled = 0.0
 
     def run(self) -> Outcome:
@@ -142,9 +129,9 @@ class Supervisor:
         return Outcome(
             stopped_by=self._stopped_by,
             failure=self._failure,
-            progress=self._progress,
-            solved=self._solved,
-            last_look=next((look for look in reversed(self._looks) if not look.confirmation), None),
+            progress=self._observer.progress,
+            solved=self._observer.solved,
+            last_look=self._observer.last_look,
             newest_version=newest.version if newest else None,
             networks=networks,
         )
@@ -179,7 +166,9 @@ class Supervisor:
         failure = Failure(role.name, _plain(str(error)))
         if isinstance(error.cause, RayActorError):
             self._peer_failure = self._peer_failure or (time.monotonic(), failure)
-            self._watch(self._replay, self._replay.handle.report.remote(self._episodes.next), lambda report: None)
+            self._watch(
+                self._replay, self._replay.handle.report.remote(self._observer.episodes_seen), lambda report: None
+            )
         else:
             self._fail(*failure)
 
@@ -282,68 +271,56 @@ class Supervisor:
     def _poll(self) -> None:
         """Asks the learner and on its answer the replay server, so that both speak of the same moment.
 
-        What is not answered yet is not asked again.
+        A learner that has not answered for a while does not keep the rest from being seen.
         """
-        if self._poll_ref not in self._pending:
-            self._poll_ref = self._learner.handle.stats.options(concurrency_group=CONTROL_GROUP).remote()
-            self._watch(self._learner, self._poll_ref, self._take_learner_stats_and_ask_replay)
+        control = {"concurrency_group": CONTROL_GROUP}
+        if self._ask_once("learner", self._learner, "stats", self._take_learner_and_ask_replay, **control):
+            self._learner_asked = time.monotonic()
+        elif (silent := time.monotonic() - self._learner_asked) > _SILENCE_SECONDS:
+            self._ask_replay(f"the driver for the learner, which has not answered for {silent:.0f} s")
+        for role in self._actors:
+            if role.running:
+                take = partial(self._take_actor, role.name)
+                self._ask_once(role.name, role, "stats", take, **control)
+        self._ask_once("evaluator", self._evaluator, "seconds", self._observer.take_evaluator_seconds, **control)
 
-    def _take_learner_stats_and_ask_replay(self, stats: LearnerStats) -> None:
-        self._take_learner_stats(stats)
-        self._poll_ref = self._replay.handle.report.remote(self._episodes.next)
-        self._watch(self._replay, self._poll_ref, self._take_replay_report)
+    def _ask_once(
+        self, question: str, role: Role, method: str, on_value: Callable[[Any], None], *args: Any, **options: Any
+    ) -> bool:
+        """Not again while the last asking is not answered yet. Returns whether it was asked."""
+        if not role.ready or self._questions.get(question) in self._pending:
+            return False
+        self._questions[question] = getattr(role.handle, method).options(**options).remote(*args)
+        self._watch(role, self._questions[question], on_value)
+        return True
 
-    def _take_learner_stats(self, stats: LearnerStats) -> None:
-        self._learner_stats = stats
+    def _take_learner_and_ask_replay(self, stats: LearnerStats) -> None:
+        self._observer.take_learner(stats)
+        self._ask_replay("")
 
-    def _take_replay_report(self, report: ReplayReport) -> None:
-        self._display.show(self._observe(report))
+    def _ask_replay(self, unanswered: str) -> None:
+        take = partial(self._take_replay, unanswered)
+        self._ask_once("replay", self._replay, "report", take, self._observer.episodes_seen)
 
-    def _observe(self, report: ReplayReport) -> Progress:
-        """A new moment of the run, for files and metrics."""
-        self._folder.add_episodes(report.episodes.rows, self._episodes.next, self._seconds())
-        self._episodes = report.episodes._replace(rows=[])
-        replay = report.stats
+    def _take_replay(self, unanswered: str, report: ReplayReport) -> None:
+        self._display.show(self._observe(report, unanswered))
+
+    def _observe(self, report: ReplayReport, unanswered: str = "") -> Progress:
         alive = sum(role.running for role in self._actors)
-        recent = self._episodes.recent_returns
-        waiting = replay.waiting_for
-        if waiting and alive < len(self._actors):
-            waiting = f"{waiting}, {alive} of {len(self._actors)} actors alive"
-        counts = Counts(
-            seconds=self._seconds(),
-            episodes=self._episodes.next,
-            recent_return=float(recent.mean()) if recent.size else None,
-            actors_alive=alive,
-            actor_restarts=self._restart_count,
-            waiting_for=waiting,
-        )
-        looks = [look for look in self._looks if not look.confirmation]
-        look = looks[-1] if looks else None
-        stats = self._learner_stats
-        self._progress = observe(self._config, counts, replay, stats, look, self._progress, self._waited_before)
-        self._waited_before = stats.seconds_waiting if stats else 0.0
-        self._folder.add_progress(self._progress)
-        self._metrics.export(self._progress)
-        return self._progress
+        return self._observer.take_replay(report, alive, self._restart_count, unanswered)
+
+    def _take_actor(self, name: str, stats: ActorStats) -> None:
+        self._observer.take_actor_seconds(name, stats.seconds)
 
     def _ask_for_looks(self) -> None:
         ask = self._evaluator.handle.next_looks.options(concurrency_group=LOOKS_GROUP)
-        self._watch(self._evaluator, ask.remote(len(self._looks)), self._take_looks_and_ask_again)
+        self._watch(self._evaluator, ask.remote(self._observer.looks_seen), self._take_looks_and_ask_again)
 
     def _take_looks_and_ask_again(self, reply: LooksReply) -> None:
-        self._take_looks(reply)
+        self._observer.take_looks(reply)
+        if self._observer.solved and self._config.evaluator.stop_when_solved:
+            self._end("solved")
         self._ask_for_looks()
-
-    def _take_looks(self, reply: LooksReply) -> None:
-        seconds = self._seconds()
-        for look in reply.looks:
-            if look.solved and reply.confirmed is not None and self._solved is None:
-                self._solved = Solved(seconds, candidate=self._looks[-1], confirmation=look, params=reply.confirmed)
-                if self._config.evaluator.stop_when_solved:
-                    self._end("solved")
-            self._looks.append(look)
-            self._folder.add_look(look, seconds)
-            self._display.look(look)
 
     # Stopping
 
@@ -358,9 +335,9 @@ class Supervisor:
         if runs and self._failure is None:
             ray.wait(runs, num_returns=len(runs), timeout=_STOP_SECONDS)
         next_looks = evaluator.next_looks.options(concurrency_group=LOOKS_GROUP)
-        self._ask(self._evaluator, lambda: next_looks.remote(len(self._looks)), self._take_looks)
-        self._ask(self._learner, learner.stats.options(**control).remote, self._take_learner_stats)
-        self._ask(self._replay, lambda: replay.report.remote(self._episodes.next), self._observe)
+        self._ask(self._evaluator, lambda: next_looks.remote(self._observer.looks_seen), self._observer.take_looks)
+        self._ask(self._learner, learner.stats.options(**control).remote, self._observer.take_learner)
+        self._ask(self._replay, lambda: replay.report.remote(self._observer.episodes_seen), self._observe)
         newest: list[Params] = []
         for role in (self._evaluator, self._learner):
             if not newest:
@@ -373,7 +350,8 @@ class Supervisor:
 
     def _encode_networks(self, newest: Params | None) -> dict[str, bytes]:
         """The confirmed params, or else the newest, and the newest, as files; by the learner while there is one."""
-        saved = self._solved.params if self._solved else newest
+        solved = self._observer.solved
+        saved = solved.params if solved else newest
         files: dict[str, bytes] = {}
         for name, params in ((Q_NETWORK, saved), (LAST_Q_NETWORK, newest)):
             if params is not None:

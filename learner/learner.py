@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.config import LearnerConfig, NetworkConfig
+from common.time_use import ACTIVITIES, TimeUse
 from common.types import Batch, EnvironmentSpec, Params, SampleReply, Transition
 from learner.gradient_step import GradientStep, flatten
 from learner.learner_stats import LearnerStats
@@ -78,7 +79,7 @@ class Learner:
         self._trained_ids = np.zeros(0, dtype=np.int64)
         self._trained_priority = np.zeros(0, dtype=np.float32)
         self._loss = self._mean_q = float("nan")
-        self._seconds_waiting = 0.0
+        self._time_use = TimeUse(ACTIVITIES["learner"])
         self._first_step_time: float | None = None
         self._newest = self._export()
 
@@ -88,6 +89,7 @@ class Learner:
     def run(self, broadcast: Broadcaster) -> bool:
         """Learns until told to stop or at the last learner step asked for; True when it was the latter."""
         self._broadcast = broadcast
+        self._time_use.begin()
         broadcast.publish(self._newest)
         while not self._reached_the_limit() and self.step():
             pass
@@ -95,9 +97,8 @@ class Learner:
 
     def step(self) -> bool:
         """Trains on the minibatches of one reply. False when the run is ending."""
-        asked = time.perf_counter()
         reply = self._replay.sample(self._trained_ids, self._trained_priority)
-        self._seconds_waiting += time.perf_counter() - asked
+        self._time_use.spent("sampling")
         self._env_steps = reply.env_steps
         if reply.stop:
             return False
@@ -121,7 +122,7 @@ class Learner:
             loss=self._loss,
             mean_q=self._mean_q,
             mean_abs_td_error=float(priority.mean()) if priority.size else float("nan"),
-            seconds_waiting=self._seconds_waiting,
+            seconds=self._time_use.seconds,
             first_step_time=self._first_step_time,
             torch_threads=torch.get_num_threads(),
         )
@@ -138,14 +139,17 @@ class Learner:
             errors.append(self._update(minibatch, minibatch_weight))
             self.learner_steps += 1
             if self.learner_steps % self._config.target_sync_learner_steps == 0:
-                self._sync_target_and_publish()
                 self._measure_q_values(minibatch)
+                self._time_use.spent("updating")
+                self._sync_target_and_publish()
+                self._time_use.spent("broadcasting")
             if self._reached_the_limit():
                 break
         self._trained_priority = np.concatenate(errors)
         self._trained_ids = batch.ids[: len(self._trained_priority)].copy()
         if self._first_step_time is None:
             self._first_step_time = time.time()
+        self._time_use.spent("updating")
 
     def _update(self, minibatch: Minibatch, weight: Tensor) -> NDArray[np.float32]:
         """One gradient step on `[B]` rows. Returns |TD error| `[B]`."""

@@ -14,6 +14,6 @@ class LearnerStats(NamedTuple):
     loss: float
     mean_q: float
     mean_abs_td_error: float
-    seconds_waiting: float  # for sampled rows, since the start
+    seconds: dict[str, float]  # by activity, see common/time_use.py
     first_step_time: float | None  # time.time() of the first reply trained on
     torch_threads: int

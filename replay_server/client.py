@@ -67,7 +67,7 @@ class ReplayWriter:
 class ReplayReader:
     """Keeps sample calls in flight, so that the learner finds rows waiting."""
 
-    def __init__(self, server: ActorHandle[Any], rows_per_call: int, calls_in_flight: int = 2) -> None:
+    def __init__(self, server: ActorHandle[Any], rows_per_call: int, calls_in_flight: int = 3) -> None:
         self._server = server
         self._rows = rows_per_call
         self._calls = calls_in_flight

@@ -22,6 +22,7 @@ import numpy as np
 
 from common.config import ReplayConfig
 from common.process import be_nice
+from common.time_use import ACTIVITIES, TimeUse
 from common.types import AddReply, Batch, Chunk, Published, SampleReply, SampleRequest
 from replay_server.buffer import ReplayBuffer
 from replay_server.deduplication import SeenSequences
@@ -48,6 +49,7 @@ class ReplayStats(NamedTuple):
     seconds_since_insert: float
     waiting_for: str  # why somebody waits; "" when nobody does
     actors_waiting: int
+    seconds: dict[str, float]  # by activity, see common/time_use.py
 
 
 class ReplayReport(NamedTuple):
@@ -91,12 +93,14 @@ class ReplayServer:
         self._lag_max = 0
         self._recent_lags: deque[int] = deque(maxlen=100)
         self._last_insert = time.monotonic()
+        self._time_use = TimeUse(ACTIVITIES["replay"])
 
     def __repr__(self) -> str:
         return "replay"
 
     async def add(self, chunk: Chunk) -> AddReply:
         """Inserts a chunk once, however often it comes; returns when the actor may go on, or says why not yet."""
+        self._time_use.spent("between_calls")
         if self._seen.first_time((chunk.actor_id, chunk.incarnation), chunk.seq):
             self._insert(chunk)
         else:
@@ -116,6 +120,7 @@ class ReplayServer:
 
     async def sample(self, request: SampleRequest) -> SampleReply:
         """Takes |TD errors|; returns sampled rows as soon as the limiter grants them, or says why not yet."""
+        self._time_use.spent("between_calls")
         self._buffer.update_priorities(request.ids, request.priority)
         if self._stopping:
             return self._sample_reply(None, "")
@@ -158,6 +163,7 @@ class ReplayServer:
             seconds_since_insert=time.monotonic() - self._last_insert,
             waiting_for=self._why_somebody_waits(),
             actors_waiting=len(self._held),
+            seconds=self._time_use.seconds,
         )
 
     def _insert(self, chunk: Chunk) -> None:
@@ -175,6 +181,7 @@ class ReplayServer:
         self._last_insert = time.monotonic()
         if self._max_env_steps is not None and self._env_steps >= self._max_env_steps:
             self._end()
+        self._time_use.spent("inserting")
         self._serve()
 
     def _serve(self) -> None:
@@ -183,6 +190,7 @@ class ReplayServer:
             waiting = self._sampling.popleft()
             self._limiter.sample(waiting.rows)
             waiting.granted.set_result(self._buffer.sample(waiting.rows, self._rng))
+        self._time_use.spent("sampling")
         if not self._limiter.holds_acks():
             self._release_acks()
 

@@ -1,0 +1,127 @@
+"""Observer: what the driver knows of a run from its roles' answers, and hands on to files, display and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from actors.evaluator import LooksReply
+from common.config import Config
+from common.time_use import ACTIVITIES, column
+from common.types import Look, Params
+from driver.display import Display
+from driver.progress import Counts, Progress, observe
+from driver.ray_metrics import RayMetrics
+from driver.run_folder import RunFolder
+from learner.learner_stats import LearnerStats
+from replay_server.episode_log import EpisodesReply
+from replay_server.server import ReplayReport
+
+
+class Solved(NamedTuple):
+    """When the driver knew, and by which confirmation."""
+
+    seconds: float
+    candidate: Look
+    confirmation: Look
+    params: Params
+
+
+class Observer:
+    """Takes the answers; asks nothing itself."""
+
+    def __init__(
+        self, config: Config, folder: RunFolder, display: Display, metrics: RayMetrics, seconds: Callable[[], float]
+    ) -> None:
+        """`seconds`: since the start that seconds_to_solve counts from."""
+        self._config = config
+        self._folder = folder
+        self._display = display
+        self._metrics = metrics
+        self._seconds = seconds
+        self._learner: LearnerStats | None = None
+        self._episodes = EpisodesReply(rows=[], next=0, recent_returns=np.zeros(0))
+        self._looks: list[Look] = []
+        self._actor_seconds: dict[str, dict[str, float]] = {}  # by actor and activity
+        self._evaluator_seconds: dict[str, float] = {}
+        self.progress: Progress | None = None
+        self.solved: Solved | None = None
+
+    @property
+    def episodes_seen(self) -> int:
+        """The number of the next finished episode to ask for."""
+        return self._episodes.next
+
+    @property
+    def looks_seen(self) -> int:
+        """The number of the next look to ask for."""
+        return len(self._looks)
+
+    @property
+    def last_look(self) -> Look | None:
+        """The last that is no confirmation."""
+        return next((look for look in reversed(self._looks) if not look.confirmation), None)
+
+    def take_learner(self, stats: LearnerStats) -> None:
+        """Its statistics, for the next moment."""
+        self._learner = stats
+
+    def take_actor_seconds(self, name: str, seconds: dict[str, float]) -> None:
+        """Where an actor's time went since its process started."""
+        self._actor_seconds[name] = seconds
+
+    def take_evaluator_seconds(self, seconds: dict[str, float]) -> None:
+        """Where the evaluator's time went."""
+        self._evaluator_seconds = seconds
+
+    def take_replay(self, report: ReplayReport, alive: int, restarts: int, unanswered: str = "") -> Progress:
+        """A new moment of the run, for files and metrics. `unanswered`: whom the driver waits for, if anybody."""
+        self._folder.add_episodes(report.episodes.rows, self._episodes.next, self._seconds())
+        self._episodes = report.episodes._replace(rows=[])
+        actors = self._config.actor.actors
+        waiting = unanswered or report.stats.waiting_for
+        if waiting and alive < actors:
+            waiting = f"{waiting}, {alive} of {actors} actors alive"
+        recent = self._episodes.recent_returns
+        counts = Counts(
+            seconds=self._seconds(),
+            episodes=self._episodes.next,
+            recent_return=float(recent.mean()) if recent.size else None,
+            actors_alive=alive,
+            actor_restarts=restarts,
+            waiting_for=waiting,
+            time_use=self._time_use(report),
+        )
+        self.progress = observe(self._config, counts, report.stats, self._learner, self.last_look, self.progress)
+        self._folder.add_progress(self.progress)
+        self._metrics.export(self.progress)
+        return self.progress
+
+    def take_looks(self, reply: LooksReply) -> None:
+        """New looks; the first confirmation that holds solves the run."""
+        seconds = self._seconds()
+        for look in reply.looks:
+            if look.solved and reply.confirmed is not None and self.solved is None:
+                self.solved = Solved(seconds, candidate=self._looks[-1], confirmation=look, params=reply.confirmed)
+            self._looks.append(look)
+            self._folder.add_look(look, seconds)
+            self._display.look(look)
+
+    def _time_use(self, report: ReplayReport) -> dict[str, float]:
+        """Column -> seconds since the roles began; of the actors the sum."""
+        by_role = {
+            "actors": {
+                activity: sum(seconds[activity] for seconds in self._actor_seconds.values())
+                for activity in ACTIVITIES["actors"]
+            },
+            "replay": report.stats.seconds,
+            "learner": self._learner.seconds if self._learner else {},
+            "evaluator": self._evaluator_seconds,
+        }
+        return {
+            column(role, activity): by_role[role].get(activity, 0.0)
+            for role, activities in ACTIVITIES.items()
+            for activity in activities
+        }
