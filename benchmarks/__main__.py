@@ -3,41 +3,70 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import subcommand
 
+from benchmarks.cold import Cold, measure_cold
+from benchmarks.collection import Collection, measure_collection
+from benchmarks.cost_model import CostModel, measure_cost_model
 from benchmarks.epsilon import Epsilon, measure_epsilon
+from benchmarks.learning import Learning, measure_learning
+from benchmarks.memory import Memory, measure_memory
+from benchmarks.replay_core import ReplayCore, measure_replay_core
 from benchmarks.samples_per_insert import SamplesPerInsert, measure_samples_per_insert
+from benchmarks.scaling import Scaling, measure_scaling
 from benchmarks.solve import Solve, measure_solve
 from benchmarks.stability import Stability, measure_stability
+from benchmarks.startup import Startup, measure_startup
+from common.config import BadInput
 
 Benchmark = (
     Annotated[Solve, subcommand("solve")]
     | Annotated[Stability, subcommand("stability")]
     | Annotated[SamplesPerInsert, subcommand("samples-per-insert")]
     | Annotated[Epsilon, subcommand("epsilon")]
+    | Annotated[Cold, subcommand("cold")]
+    | Annotated[Startup, subcommand("startup")]
+    | Annotated[Collection, subcommand("collection")]
+    | Annotated[Learning, subcommand("learning")]
+    | Annotated[ReplayCore, subcommand("replay-core")]
+    | Annotated[Memory, subcommand("memory")]
+    | Annotated[Scaling, subcommand("scaling")]
+    | Annotated[CostModel, subcommand("cost-model")]
 )
+_MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
+    Solve: measure_solve,
+    Stability: measure_stability,
+    SamplesPerInsert: measure_samples_per_insert,
+    Epsilon: measure_epsilon,
+    Cold: measure_cold,
+    Startup: measure_startup,
+    Collection: measure_collection,
+    Learning: measure_learning,
+    ReplayCore: measure_replay_core,
+    Memory: measure_memory,
+    Scaling: measure_scaling,
+    CostModel: measure_cost_model,
+}
 
 
-def main(benchmark: Benchmark, json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None) -> None:
-    """Runs one measurement, prints its table, and writes its rows with --json FILE."""
-    match benchmark:
-        case Solve():
-            rows = measure_solve(benchmark)
-        case Stability():
-            rows = measure_stability(benchmark)
-        case SamplesPerInsert():
-            rows = measure_samples_per_insert(benchmark)
-        case Epsilon():
-            rows = measure_epsilon(benchmark)
+def main(benchmark: Benchmark, json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None) -> int:
+    """Runs one measurement, prints its table, and writes its rows with --json FILE. Returns the exit code."""
+    try:
+        rows = _MEASURES[type(benchmark)](benchmark)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     if json_file is not None:
         json_file.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    tyro.cli(
-        main, config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.CascadeSubcommandArgs)
-    )
+    flat = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.CascadeSubcommandArgs)
+    sys.exit(tyro.cli(main, config=flat))

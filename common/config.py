@@ -14,6 +14,7 @@ from typing import Any, Literal
 INLINE_LIMIT_BYTES = 100 * 1024
 """Ray ships a smaller argument or reply inside the call; just above it is the most expensive size."""
 
+_MOST_MINIBATCHES_PER_CALL = 12
 _DEFAULT_CHUNK_ROWS = 64
 _ROWS_IN_FLIGHT = 1400  # of all actors together; the contract allows 1,500 with what a last vector step adds
 
@@ -263,10 +264,10 @@ class Config:
 
 
 def minibatches_per_call(batch_size: int, observation_size: int) -> int:
-    """Minibatches that one sample reply carries: up to 10, as many as stay under Ray's inline limit, at least 1."""
+    """Minibatches that one sample reply carries: up to 12, as many as stay under Ray's inline limit, at least 1."""
     row_bytes = 2 * 4 * observation_size + 8 + 4 + 4 + 8 + 4  # as in Batch
     overhead_bytes = 4096
-    return max(1, min(10, (INLINE_LIMIT_BYTES - overhead_bytes) // (row_bytes * batch_size)))
+    return max(1, min(_MOST_MINIBATCHES_PER_CALL, (INLINE_LIMIT_BYTES - overhead_bytes) // (row_bytes * batch_size)))
 
 
 def resolve_tolerance(config: Config, observation_size: int) -> Config:

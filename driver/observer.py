@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -63,6 +64,13 @@ class Observer:
     def last_look(self) -> Look | None:
         """The last that is no confirmation."""
         return next((look for look in reversed(self._looks) if not look.confirmation), None)
+
+    @property
+    def first_learner_step_seconds(self) -> float | None:
+        """When the learner had trained on its first rows; its clock and the driver's are taken for one."""
+        if self._learner is None or self._learner.first_step_time is None:
+            return None
+        return self._seconds() - (time.time() - self._learner.first_step_time)
 
     def take_learner(self, stats: LearnerStats) -> None:
         """Its statistics, for the next moment."""

@@ -18,7 +18,7 @@ from driver.resources import OBJECT_STORE_BYTES
 from driver.signals import StoppedEarly
 
 _EXCLUDED_FROM_CLUSTER = [".git", ".venv", "venv", "runs", "results", "docs", "*.parquet", "__pycache__", ".mypy_cache"]
-_PROCESSES_END_SECONDS = 5.0
+_PROCESSES_END_SECONDS = 0.1  # what is left of Ray then only looks for its parent now and then, with nothing to save
 _ANSWER_SECONDS = 5.0  # for somebody to listen at an address
 
 

@@ -25,6 +25,7 @@ def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dic
         "seconds_to_solve": solved.seconds if solved else None,
         "solved_env_steps": solved.confirmation.env_steps if solved else None,
         "solved_learner_steps": solved.confirmation.version if solved else None,
+        "seconds_to_first_learner_step": outcome.first_learner_step_seconds,
         "seconds_total": seconds_total,
         "env_steps": progress.env_steps if progress else 0,
         "transitions": transitions,

@@ -72,6 +72,7 @@ class Outcome:
     progress: Progress | None = None
     solved: Solved | None = None
     last_look: Look | None = None
+    first_learner_step_seconds: float | None = None  # since the start that seconds_to_solve counts from
     newest_version: int | None = None  # of the params that somebody still had
     networks: dict[str, bytes] = field(default_factory=dict)  # by file name
 
@@ -132,6 +133,7 @@ class Supervisor:
             progress=self._observer.progress,
             solved=self._observer.solved,
             last_look=self._observer.last_look,
+            first_learner_step_seconds=self._observer.first_learner_step_seconds,
             newest_version=newest.version if newest else None,
             networks=networks,
         )

@@ -156,8 +156,8 @@ def test_a_chunk_size_that_was_asked_for_is_kept() -> None:
 @pytest.mark.parametrize(
     ("batch_size", "observation_size", "expected"),
     [
-        (128, 4, 10),  # 60 bytes a row: 10 * 7,680 bytes fit
-        (1, 1, 10),
+        (128, 4, 12),  # 60 bytes a row: 12 * 7,680 bytes fit
+        (1, 1, 12),
         (128, 10, 7),  # 108 bytes a row, 13,824 a minibatch: 7.1 fit into 98,304 bytes
         (1024, 4, 1),
         (128, 1000, 1),  # one alone does not fit: it is sent all the same
@@ -173,12 +173,12 @@ def test_a_sample_reply_stays_under_100_kib_unless_one_minibatch_alone_does_not(
     batch_size: int, observation_size: int
 ) -> None:
     count = minibatches_per_call(batch_size, observation_size)
-    assert 1 <= count <= 10
+    assert 1 <= count <= 12
     if count > 1:
         rows = range(count * batch_size)
         reply = sample_reply(transitions(rows, observation_size), rows)
         assert len(pickle.dumps(reply, protocol=5)) < 100 * 1024
-    if count < 10:
+    if count < 12:
         one = sample_reply(transitions(range(batch_size), observation_size), range(batch_size))
         assert one.batch is not None
         row_bytes = sum(column.nbytes for column in (one.batch.ids, one.batch.importance_weight, *one.batch.transition))
@@ -189,17 +189,17 @@ def with_tolerance(tolerance: float | None) -> Config:
     return Config(replay=ReplayConfig(tolerance_samples=tolerance))
 
 
-@pytest.mark.parametrize("tolerance", [639.9, 0.0, -1.0, NAN])
+@pytest.mark.parametrize("tolerance", [767.9, 0.0, -1.0, NAN])
 def test_a_tolerance_under_which_both_sides_could_wait_for_ever_is_refused_with_one_that_works(
     tolerance: float,
 ) -> None:
-    """A call of 10 minibatches of 128 rows has 1,280 samples."""
-    with pytest.raises(BadInput, match=rf"^--tolerance-samples {tolerance}: .* 1280 samples .* use 640 or more"):
+    """A call of 12 minibatches of 128 rows has 1,536 samples."""
+    with pytest.raises(BadInput, match=rf"^--tolerance-samples {tolerance}: .* 1536 samples .* use 768 or more"):
         resolve_tolerance(with_tolerance(tolerance), observation_size=4)
 
 
 def test_a_tolerance_of_half_a_call_is_kept() -> None:
-    assert resolve_tolerance(with_tolerance(640), observation_size=4).replay.tolerance_samples == 640.0
+    assert resolve_tolerance(with_tolerance(768), observation_size=4).replay.tolerance_samples == 768.0
 
 
 @pytest.mark.parametrize(("batch_size", "samples_per_insert"), [(128, 32.0), (1, 0.01), (50_000, 1.0), (37, 1000.0)])
