@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.types import Batch, Transition
+
+
+class Uniform(Protocol):
+    """numpy's Generator, or RandomBlocks."""
+
+    def random(self, size: int, /) -> NDArray[np.float64]:
+        """`[size]`, in [0, 1)."""
+        ...
 
 
 def row_bytes(observation_size: int) -> int:
@@ -62,30 +70,49 @@ class ReplayBuffer:
         self.inserted += count
         return ids
 
-    def sample(self, count: int, rng: np.random.Generator) -> Batch:
+    def sample(self, count: int, rng: Uniform) -> Batch:
         """`count` rows drawn uniformly with replacement from the items alive, as fresh arrays."""
-        if self.size == 0:
+        size = self.size
+        if size == 0:
             raise ValueError(f"{count} rows asked of an empty replay buffer")
-        ids = rng.integers(self.inserted - self.size, self.inserted, size=count, dtype=np.int64)
+        # Below 1 times the number next below size is below size, also when rounded.
+        ids = (rng.random(count) * np.nextafter(size, 0)).astype(np.int64)
+        ids += self.inserted - size
         return Batch(
             ids=ids,
             importance_weight=np.ones(count, dtype=np.float32),
-            transition=self.gather(ids),
+            transition=self._take(ids),
         )
 
     def gather(self, ids: NDArray[np.int64]) -> Transition:
         """The rows of items alive, as fresh arrays. Raises KeyError if one is not."""
         if ids.size and (ids.min() < self.inserted - self.size or ids.max() >= self.inserted):
             raise KeyError(f"ids {ids.min()}..{ids.max()}; alive are {self.inserted - self.size}..{self.inserted - 1}")
-        slots = ids % self.capacity
-        return Transition._make(column.take(slots, axis=0) for column in self._columns)
+        return self._take(ids)
 
     def update_priorities(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> None:
         """Stores |TD error| by id; ids that are gone are ignored and counted."""
         alive = (ids >= self.inserted - self.size) & (ids < self.inserted)
         self.evicted_updates += int(ids.size - alive.sum())
-        self._priority[ids[alive] % self.capacity] = priority[alive]
+        self._priority[self._slots(ids[alive])] = priority[alive]
 
     def priorities(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """The last |TD error| of items alive `[N]`; NaN where none came back yet."""
-        return self._priority.take(ids % self.capacity)
+        return self._priority.take(self._slots(ids))
+
+    def _take(self, ids: NDArray[np.int64]) -> Transition:
+        slots = self._slots(ids)
+        observation, action, reward, discount, next_observation = self._columns
+        return Transition(
+            observation=observation.take(slots, axis=0),
+            action=action.take(slots),
+            reward=reward.take(slots),
+            discount=discount.take(slots),
+            next_observation=next_observation.take(slots, axis=0),
+        )
+
+    def _slots(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """id % capacity of items alive: they belong to this lap of the ring or the last. A division takes longer."""
+        slots = ids - self.inserted // self.capacity * self.capacity
+        np.add(slots, self.capacity, out=slots, where=slots < 0)
+        return slots

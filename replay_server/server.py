@@ -27,6 +27,7 @@ from common.types import AddReply, Batch, Chunk, Published, SampleReply, SampleR
 from replay_server.buffer import ReplayBuffer
 from replay_server.deduplication import SeenSequences
 from replay_server.episode_log import EpisodeLog, EpisodesReply
+from replay_server.random_blocks import RandomBlocks
 from replay_server.rate_limiter import RateLimiter
 
 NICENESS = 5  # it yields to the learner, and the actors to it
@@ -78,7 +79,7 @@ class ReplayServer:
         self._limiter = RateLimiter(
             config.samples_per_insert, config.learning_starts_transitions, config.tolerance_samples, rows_per_call
         )
-        self._rng = np.random.default_rng(seeds)
+        self._rng = RandomBlocks(np.random.default_rng(seeds))
         self._seen = SeenSequences()
         self._episodes = EpisodeLog()
         self._sampling: deque[_Waiting] = deque()
