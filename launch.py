@@ -1,6 +1,6 @@
 """Distributed DQN on Ray: the command line, and the topology in data-flow order.
 
-actors --chunks--> replay server --minibatches--> learner --params--> actors, evaluator
+actors --chunks--> replay server --minibatches--> learner --params--> evaluator, and by way of acks the actors
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from actors.actor import Actor
 from benchmarks.launching import ROOT, spread
-from common.config import ActorConfig, Config, ReplayConfig, minibatches_per_call, resolve_tolerance
+from common.config import ActorConfig, Config, ReplayConfig, minibatches_per_call, resolve
 from common.environment import probe
 from common.params import layer_shapes
 from common.seeding import seed_sequence
@@ -180,7 +180,7 @@ def _collect_through_ray(
     actor_config = _actor_config(actors, envs, chunk_rows)
     replay_config = ReplayConfig(tolerance_samples=_LIMITER_OPEN, max_env_steps=None)
     size = environment.observation_size
-    config = resolve_tolerance(Config(actor=actor_config, replay=replay_config), size)
+    config = resolve(Config(actor=actor_config, replay=replay_config), size)
     rows_per_call = config.learner.batch_size * minibatches_per_call(config.learner.batch_size, size)
     replay = (
         ray.remote(ReplayServer)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from actors.actor import join_episodes
 from benchmarks.launching import spread
-from common.config import BadInput, Config, ReplayConfig, minibatches_per_call, resolve_tolerance
+from common.config import BadInput, Config, ReplayConfig, minibatches_per_call, resolve
 from common.seeding import seed_sequence
 from common.types import Chunk, Transition
 from driver import ray_environment
@@ -207,7 +207,7 @@ def _measure_through_ray(settings: ReplayCore) -> dict[str, Any]:
     replay_config = ReplayConfig(
         replay_capacity_transitions=settings.ray_capacity, tolerance_samples=_LIMITER_OPEN, max_env_steps=None
     )
-    config = resolve_tolerance(Config(replay=replay_config), _OBSERVATION_SIZE)
+    config = resolve(Config(replay=replay_config), _OBSERVATION_SIZE)
     batch_size = config.learner.batch_size
     rows = batch_size * minibatches_per_call(batch_size, _OBSERVATION_SIZE)
     session = start_embedded(cpus=2, dashboard=False)

@@ -15,7 +15,7 @@ INLINE_LIMIT_BYTES = 100 * 1024
 """Ray ships a smaller argument or reply inside the call; just above it is the most expensive size."""
 
 _MOST_MINIBATCHES_PER_CALL = 12
-_DEFAULT_CHUNK_ROWS = 64
+_LEAST_CHUNK_ROWS, _CHUNK_STEPS = 64, 8
 _ROWS_IN_FLIGHT = 1400  # of all actors together; the contract allows 1,500 with what a last vector step adds
 
 
@@ -60,7 +60,7 @@ class ActorConfig:
     epsilon_ladder_alpha: float = 7.0
     """Ladder: see above; N environments of all actors."""
     chunk_rows: int | None = None
-    """Transitions in a chunk."""
+    """Transitions in a chunk [8 steps of all environments]."""
     chunk_seconds: float = 0.5
     """Seconds until a chunk ships short."""
 
@@ -85,14 +85,14 @@ class ActorConfig:
             "must be at least 0",
         )
         _require(0 < self.chunk_seconds < math.inf, "chunk_seconds", self.chunk_seconds, "must be above 0")
-        if self.chunk_rows is None:
-            object.__setattr__(self, "chunk_rows", max(1, min(_DEFAULT_CHUNK_ROWS, _ROWS_IN_FLIGHT // self.actors)))
 
     @property
     def rows_per_chunk(self) -> int:
-        """chunk_rows as resolved."""
-        assert self.chunk_rows is not None
-        return self.chunk_rows
+        """chunk_rows, or else 64 or 8 steps of all environments, as far as the rows in flight of all actors allow."""
+        if self.chunk_rows is not None:
+            return self.chunk_rows
+        wanted = max(_LEAST_CHUNK_ROWS, _CHUNK_STEPS * self.envs_per_actor)
+        return max(1, min(wanted, _ROWS_IN_FLIGHT // self.actors))
 
 
 @dataclass(frozen=True)
@@ -270,8 +270,8 @@ def minibatches_per_call(batch_size: int, observation_size: int) -> int:
     return max(1, min(_MOST_MINIBATCHES_PER_CALL, (INLINE_LIMIT_BYTES - overhead_bytes) // (row_bytes * batch_size)))
 
 
-def resolve_tolerance(config: Config, observation_size: int) -> Config:
-    """Fills in `tolerance_samples` for an environment, or raises BadInput where both sides could wait for ever."""
+def resolve(config: Config, observation_size: int) -> Config:
+    """Fills in `chunk_rows` and `tolerance_samples`, or raises BadInput where both sides could wait for ever."""
     rows_per_call = config.learner.batch_size * minibatches_per_call(config.learner.batch_size, observation_size)
     tolerance = config.replay.tolerance_samples
     if tolerance is None:
@@ -283,4 +283,8 @@ def resolve_tolerance(config: Config, observation_size: int) -> Config:
         f"learner and actors could wait for each other for ever: twice the tolerance must be at least the "
         f"{rows_per_call} samples of one call; use {math.ceil(rows_per_call / 2)} or more",
     )
-    return dataclasses.replace(config, replay=dataclasses.replace(config.replay, tolerance_samples=float(tolerance)))
+    return dataclasses.replace(
+        config,
+        actor=dataclasses.replace(config.actor, chunk_rows=config.actor.rows_per_chunk),
+        replay=dataclasses.replace(config.replay, tolerance_samples=float(tolerance)),
+    )

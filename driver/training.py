@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.saved_run import read_network
 from common import run_files
-from common.config import BadInput, Config, minibatches_per_call, resolve_tolerance
+from common.config import BadInput, Config, minibatches_per_call, resolve
 from common.environment import probe
 from common.params import check_arrays, layer_shapes
 from common.types import EnvironmentSpec
@@ -47,7 +47,7 @@ BuildTopology = Callable[[Plan, str], Topology]
 def make_plan(config: Config, embedded: bool) -> Plan:
     """Checks everything that can be checked before anything starts. Raises BadInput."""
     environment = probe(config.run.env)
-    config = resolve_tolerance(config, environment.observation_size)
+    config = resolve(config, environment.observation_size)
     if embedded:
         resources.check_memory(config, environment, resources.available_memory())
     solved_return = config.evaluator.solved_return

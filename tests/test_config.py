@@ -22,8 +22,9 @@ from common.config import (
     ReplayConfig,
     RunConfig,
     minibatches_per_call,
-    resolve_tolerance,
+    resolve,
 )
+from driver.command_line import parse
 
 INFINITE, NAN = float("inf"), float("nan")
 
@@ -140,6 +141,18 @@ def test_a_setting_cannot_be_changed_afterwards() -> None:
         Config().actor.gamma = 0.5
 
 
+@pytest.mark.parametrize(
+    ("actors", "envs_per_actor", "expected"),
+    [(8, 8, 64), (8, 1, 64), (8, 32, 175), (4, 32, 256), (64, 1, 21), (1, 16, 128)],
+)
+def test_the_default_chunk_by_hand(actors: int, envs_per_actor: int, expected: int) -> None:
+    """64 rows or 8 steps of all environments, and at most 1,400 rows of all actors."""
+    asked = Config(actor=ActorConfig(actors=actors, envs_per_actor=envs_per_actor))
+    assert resolve(asked, observation_size=4).actor.chunk_rows == expected
+    command = parse(["--actors", str(actors), "--envs-per-actor", str(envs_per_actor)])
+    assert command.config.actor.rows_per_chunk == expected
+
+
 @pytest.mark.parametrize("actors", [*range(1, 65), 1000])
 def test_the_rows_in_flight_stay_under_1500(actors: int) -> None:
     assert actors * ActorConfig(actors=actors).rows_per_chunk < 1500
@@ -195,11 +208,11 @@ def test_a_tolerance_under_which_both_sides_could_wait_for_ever_is_refused_with_
 ) -> None:
     """A call of 12 minibatches of 128 rows has 1,536 samples."""
     with pytest.raises(BadInput, match=rf"^--tolerance-samples {tolerance}: .* 1536 samples .* use 768 or more"):
-        resolve_tolerance(with_tolerance(tolerance), observation_size=4)
+        resolve(with_tolerance(tolerance), observation_size=4)
 
 
 def test_a_tolerance_of_half_a_call_is_kept() -> None:
-    assert resolve_tolerance(with_tolerance(768), observation_size=4).replay.tolerance_samples == 768.0
+    assert resolve(with_tolerance(768), observation_size=4).replay.tolerance_samples == 768.0
 
 
 @pytest.mark.parametrize(("batch_size", "samples_per_insert"), [(128, 32.0), (1, 0.01), (50_000, 1.0), (37, 1000.0)])
@@ -211,16 +224,18 @@ def test_the_default_tolerance_is_two_calls_and_two_chunks_and_is_never_refused(
         learner=LearnerConfig(batch_size=batch_size),
         replay=ReplayConfig(samples_per_insert=samples_per_insert),
     )
-    tolerance = resolve_tolerance(config, observation_size=4).replay.tolerance_samples
+    tolerance = resolve(config, observation_size=4).replay.tolerance_samples
     rows_per_call = batch_size * minibatches_per_call(batch_size, 4)
     assert tolerance == pytest.approx(2 * rows_per_call + 200 * samples_per_insert)
 
 
 def test_resolving_changes_nothing_else() -> None:
     config = Config(run=RunConfig(seed=5))
-    resolved = resolve_tolerance(config, observation_size=4)
+    resolved = resolve(config, observation_size=4)
     assert config.replay.tolerance_samples is None
     assert resolved == dataclasses.replace(
-        config, replay=dataclasses.replace(config.replay, tolerance_samples=resolved.replay.tolerance_samples)
+        config,
+        actor=dataclasses.replace(config.actor, chunk_rows=64),
+        replay=dataclasses.replace(config.replay, tolerance_samples=resolved.replay.tolerance_samples),
     )
     assert np.isfinite(resolved.replay.tolerance_samples)
