@@ -23,6 +23,7 @@ from benchmarks.scaling import Scaling, measure_scaling
 from benchmarks.solve import Solve, measure_solve
 from benchmarks.stability import Stability, measure_stability
 from benchmarks.startup import Startup, measure_startup
+from benchmarks.step_parts import StepParts, measure_step_parts
 from common.config import BadInput
 
 Benchmark = (
@@ -34,6 +35,7 @@ Benchmark = (
     | Annotated[Startup, subcommand("startup")]
     | Annotated[Collection, subcommand("collection")]
     | Annotated[Learning, subcommand("learning")]
+    | Annotated[StepParts, subcommand("step-parts")]
     | Annotated[ReplayCore, subcommand("replay-core")]
     | Annotated[Memory, subcommand("memory")]
     | Annotated[Scaling, subcommand("scaling")]
@@ -48,6 +50,7 @@ _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Startup: measure_startup,
     Collection: measure_collection,
     Learning: measure_learning,
+    StepParts: measure_step_parts,
     ReplayCore: measure_replay_core,
     Memory: measure_memory,
     Scaling: measure_scaling,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -43,21 +44,12 @@ def measure_samples_per_insert(settings: SamplesPerInsert) -> list[dict[str, Any
 
 def report(rows: list[dict[str, Any]]) -> None:
     """Every combination."""
-    table = Table(title="samples per insert")
-    columns = (
-        "actors",
-        "set",
-        "realised",
-        "off by",
-        "transitions",
-        "learner steps",
-        "syncs",
-        "floor(steps / 100)",
-        "lag mean",
-        "max",
-    )
-    for column in columns:
-        table.add_column(column, justify="right")
+    table = Table(title="samples per insert", box=SIMPLE, padding=(0, 0, 0, 1))
+    for column in (
+        "actors", "set", "realised", "off by", "transi-\ntions", "learner\nsteps", "syncs", "steps\n/ 100",
+        "lag\nmean", "lag\nmax",
+    ):  # fmt: skip
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             str(row["actors"]),
