@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import RuntimeEnvSetupError
 
 from common.config import BadInput
+from driver.processes import descendants, kill
 from driver.ray_environment import token_file
 from driver.resources import OBJECT_STORE_BYTES
 from driver.signals import StoppedEarly
@@ -32,12 +33,11 @@ class RaySession:
 
     def close(self) -> None:
         """Leaves Ray; an embedded one ends with all its processes."""
-        children = psutil.Process().children(recursive=True) if self.embedded else []
+        children = descendants() if self.embedded else []
         ray.shutdown()
         if self.embedded:
             _, alive = psutil.wait_procs(children, timeout=_PROCESSES_END_SECONDS)
-            for process in alive:
-                process.kill()
+            kill(alive)
 
 
 def start_embedded(cpus: int, dashboard: bool) -> RaySession:

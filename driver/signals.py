@@ -10,7 +10,7 @@ import signal
 import sys
 from types import FrameType
 
-import psutil
+from driver.processes import descendants, kill
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -51,14 +51,5 @@ class StopSignals:
             return
         sys.stderr.write("\nstopped at once; nothing more is saved\n")
         sys.stderr.flush()
-        kill_children()
+        kill(descendants())
         os._exit(EXIT_CODES[signal.Signals(number)])
-
-
-def kill_children() -> None:
-    """SIGKILL for everything below this process."""
-    for child in psutil.Process().children(recursive=True):
-        try:
-            child.kill()
-        except psutil.NoSuchProcess:
-            continue
