@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from common.config import BadInput, Config
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
-from driver.signals import StoppedEarly, install_for_the_start
+from driver.signals import StoppedEarly, StopSignals
 
 if TYPE_CHECKING:
     from driver.topology import Topology
@@ -81,7 +81,6 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
 
 def main() -> int:
     """Dispatches the subcommands. Returns the exit code."""
-    install_for_the_start()
     sys.path.insert(0, os.getcwd())  # where modules named in --env may lie
     try:
         command = parse(sys.argv[1:])
@@ -92,15 +91,17 @@ def main() -> int:
     except StoppedEarly as stopped:
         print("stopped at the start: there was nothing to save", file=sys.stderr)
         return stopped.exit_code
+    except KeyboardInterrupt:  # a command that starts no run
+        return 130
 
 
 def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Status) -> int:
     # Imports wait until the command is known: Ray reads its environment variables when it is imported.
     match command:
         case Train():
-            return _with_ray(config, lambda: _train(config))
+            return _with_ray(config, lambda signals: _train(config, signals))
         case Compare():
-            return _with_ray(config, lambda: _compare(config, command))
+            return _with_ray(config, lambda signals: _compare(config, command, signals))
         case Plot():
             from analysis.plot import plot_runs
 
@@ -118,22 +119,24 @@ def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Statu
     return 0
 
 
-def _with_ray(config: Config, use: Callable[[], int]) -> int:
+def _with_ray(config: Config, use: Callable[[StopSignals], int]) -> int:
+    signals = StopSignals()
+    signals.install()
     address = config.run.address or os.environ.get("RAY_ADDRESS")
     ray_environment.prepare(embedded=address is None)
-    return use()
+    return use(signals)
 
 
-def _train(config: Config) -> int:
+def _train(config: Config, signals: StopSignals) -> int:
     from driver.training import train
 
-    return train(config, build_topology)
+    return train(config, build_topology, signals)
 
 
-def _compare(config: Config, command: Compare) -> int:
+def _compare(config: Config, command: Compare, signals: StopSignals) -> int:
     from driver.training import compare
 
-    return compare(config, command.networks, command.seeds, build_topology)
+    return compare(config, command.networks, command.seeds, build_topology, signals)
 
 
 if __name__ == "__main__":

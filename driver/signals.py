@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: during the start they end the process; then the first stops the run in order, the second at once.
+"""SIGINT and SIGTERM: the first stops the run in order, the second at once.
 
 Both are handled even where SIGINT arrives ignored, as in a script's `launch.py &`.
 """
@@ -7,41 +7,56 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from types import FrameType
 
 from driver.processes import descendants, kill
 
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+EXIT_CODES: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-class StoppedEarly(BaseException):
-    """A signal before there was anything to save. Only `main` catches it for good, as with KeyboardInterrupt."""
+class StoppedEarly(Exception):  # noqa: N818  what the user did, rather than what the program met
+    """A signal before there was anything to save."""
 
-    def __init__(self, number: signal.Signals) -> None:
+    def __init__(self, number: int) -> None:
         super().__init__(number)
         self.exit_code = EXIT_CODES[number]
 
 
-def stop_early(number: int, frame: FrameType | None) -> None:
-    """The handler until a run has one of its own."""
-    raise StoppedEarly(signal.Signals(number))
-
-
-def install_for_the_start() -> None:
-    """From the main thread. `ray.init` replaces the handler of SIGTERM by one that raises SystemExit."""
-    for number in EXIT_CODES:
-        signal.signal(number, stop_early)
-
-
 class StopSignals:
-    """Install after `ray.init`, which replaces the SIGTERM handler."""
+    """Remembers the first signal, for whoever looks.
+
+    `ray.init` replaces the handler of SIGTERM by one that raises SystemExit, which gets lost where it interrupts a
+    callback of some library. So until `install_again` the interpreter also writes the signals' numbers to a socket.
+    """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self._reader, self._writer = socket.socketpair()
 
     def install(self) -> None:
-        """From the main thread."""
+        """From the main thread, before `ray.init`."""
+        for end in (self._reader, self._writer):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._install_handlers()
+
+    def install_again(self) -> None:
+        """From the main thread, after `ray.init`; remembers a signal that came meanwhile."""
+        self._install_handlers()
+        signal.set_wakeup_fd(-1)
+        try:
+            numbers = self._reader.recv(4096)
+        except BlockingIOError:
+            numbers = b""
+        self._reader.close()
+        self._writer.close()
+        for number in numbers:
+            if number in EXIT_CODES:
+                self.received = self.received or signal.Signals(number)
+
+    def _install_handlers(self) -> None:
         for number in EXIT_CODES:
             signal.signal(number, self._handle)
 
@@ -52,4 +67,4 @@ class StopSignals:
         sys.stderr.write("\nstopped at once; nothing more is saved\n")
         sys.stderr.flush()
         kill(descendants())
-        os._exit(EXIT_CODES[signal.Signals(number)])
+        os._exit(EXIT_CODES[number])

@@ -82,18 +82,20 @@ def start_session(config: Config, environment: EnvironmentSpec, display: Display
     return ray_session
 
 
-def train(config: Config, build_topology: BuildTopology) -> int:
+def train(config: Config, build_topology: BuildTopology, signals: StopSignals) -> int:
     """The whole of `launch.py train`. Returns the exit code. Raises BadInput before anything has started."""
     plan = make_plan(config, embedded=_is_embedded(config))
     run = config.run
     path = Path(run.run_dir) if run.run_dir else run_folder.default_run_dir(run.env, run.seed)
     display = Display(plan.config, plan.solved_return)
-    with _folder_and_session(path, plan, display) as signals:
+    with _folder_and_session(path, plan, display, signals):
         summary = run_once(plan, path, display, signals, build_topology, process_age_seconds)
     return exit_code(summary["stopped_by"])
 
 
-def compare(config: Config, networks: Sequence[str], seeds: int, build_topology: BuildTopology) -> int:
+def compare(
+    config: Config, networks: Sequence[str], seeds: int, build_topology: BuildTopology, signals: StopSignals
+) -> int:
     """The whole of `launch.py compare`: its runs one after the other in one Ray session. Returns the exit code."""
     from analysis import compare as comparison
 
@@ -103,7 +105,7 @@ def compare(config: Config, networks: Sequence[str], seeds: int, build_topology:
     plans = {entry.path: make_plan(entry.config, embedded=_is_embedded(config)) for entry in entries}
     first = plans[entries[0].path]
     display = Display(config, first.solved_return)
-    with _folder_and_session(path, first, display) as signals:
+    with _folder_and_session(path, first, display, signals):
 
         def train_once(config: Config, run_path: Path) -> dict[str, Any]:
             run_folder.create_run_dir(run_path)
@@ -145,23 +147,31 @@ def exit_code(stopped_by: str) -> int:
 
 
 @contextmanager
-def _folder_and_session(path: Path, plan: Plan, display: Display) -> Iterator[StopSignals]:
-    """A new folder and a Ray session with our signal handlers. Leaves no folder behind where Ray cannot be had."""
+def _folder_and_session(path: Path, plan: Plan, display: Display, signals: StopSignals) -> Iterator[None]:
+    """A new folder and a Ray session with our signal handlers. Leaves no folder behind where there is no run."""
     created = [folder for folder in (path, *path.parents) if not folder.exists()]
     run_folder.create_run_dir(path)
     try:
-        ray_session = start_session(plan.config, plan.environment, display)
+        ray_session = _start_unless_stopped(plan, display, signals)
     except (BadInput, StoppedEarly):
         with suppress(OSError):  # somebody else put something there
             for folder in created:
                 folder.rmdir()
         raise
-    signals = StopSignals()
-    signals.install()
     try:
-        yield signals
+        yield
     finally:
         ray_session.close()
+
+
+def _start_unless_stopped(plan: Plan, display: Display, signals: StopSignals) -> RaySession:
+    """Raises StoppedEarly where a signal came before Ray was there."""
+    ray_session = start_session(plan.config, plan.environment, display)
+    signals.install_again()
+    if signals.received is not None:
+        ray_session.close()
+        raise StoppedEarly(signals.received)
+    return ray_session
 
 
 def _write_end(
