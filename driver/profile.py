@@ -1,4 +1,4 @@
-"""Where each role's time went, as a table."""
+"""When each role came up, and where its time went, as tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from rich.console import Console
 from rich.table import Table
 
 from common.time_use import ACTIVITIES, column
+
+
+def print_start(ready_seconds: Mapping[str, float], first_learner_step: float | None, console: Console) -> None:
+    """What came up when, in seconds since the process started."""
+    moments = dict(ready_seconds)
+    if first_learner_step is not None:
+        moments["first learner step"] = first_learner_step
+    table = Table(title="the start", box=SIMPLE, padding=(0, 1))
+    table.add_column("ready")
+    table.add_column("seconds", justify="right")
+    for name, seconds in sorted(moments.items(), key=lambda moment: moment[1]):
+        table.add_row(name, f"{seconds:.2f}")
+    console.print(table)
 
 
 def print_time_use(time_use: Mapping[str, float], console: Console) -> None:

@@ -73,6 +73,7 @@ class Outcome:
     solved: Solved | None = None
     last_look: Look | None = None
     first_learner_step_seconds: float | None = None  # since the start that seconds_to_solve counts from
+    ready_seconds: dict[str, float] = field(default_factory=dict)  # likewise, when each role first came up
     newest_version: int | None = None  # of the params that somebody still had
     networks: dict[str, bytes] = field(default_factory=dict)  # by file name
 
@@ -106,6 +107,7 @@ class Supervisor:
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
         self._questions: dict[str, Any] = {}  # -> ref of its last asking
         self._learner_asked = 0.0
+        self._ready_seconds: dict[str, float] = {"roles created": seconds()}  # when each first came up
         self._started = False
         self._stopped_by: str | None = None
         self._failure: Failure | None = None
@@ -134,6 +136,7 @@ class Supervisor:
             solved=self._observer.solved,
             last_look=self._observer.last_look,
             first_learner_step_seconds=self._observer.first_learner_step_seconds,
+            ready_seconds=self._ready_seconds,
             newest_version=newest.version if newest else None,
             networks=networks,
         )
@@ -190,6 +193,7 @@ class Supervisor:
 
         def is_ready(_: Any) -> None:
             role.ready = True
+            self._ready_seconds.setdefault(role.name, self._seconds())
             if self._started and role in self._actors:
                 self._run_actor(role)
 

@@ -21,7 +21,7 @@ from common.types import EnvironmentSpec
 from driver import resources, run_folder, session
 from driver.clock import process_age_seconds
 from driver.display import Display
-from driver.profile import print_time_use
+from driver.profile import print_start, print_time_use
 from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
 from driver.session import RaySession
@@ -188,8 +188,10 @@ def _write_end(
     _draw(folder.path)
     for line in closing_lines(summary, folder.path, plan.environment, plan.solved_return):
         display.say(line)
-    if plan.config.run.profile and outcome.progress is not None:
-        print_time_use(outcome.progress.time_use, display.console)
+    if plan.config.run.profile:
+        print_start(outcome.ready_seconds, outcome.first_learner_step_seconds, display.console)
+        if outcome.progress is not None:
+            print_time_use(outcome.progress.time_use, display.console)
     return summary
 
 

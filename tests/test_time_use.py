@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from common.time_use import ACTIVITIES, TimeUse, column, columns
-from driver.profile import print_time_use
+from driver.profile import print_start, print_time_use
 
 
 def test_every_moment_belongs_to_the_activity_that_ends_with_it() -> None:
@@ -29,6 +29,20 @@ def test_what_is_handed_out_is_a_copy() -> None:
     use = TimeUse(("playing",))
     use.seconds["playing"] = 5.0
     assert use.seconds == {"playing": 0.0}
+
+
+def test_the_start_is_told_in_the_order_in_which_things_came_up() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_start({"roles created": 2.5, "actor-0": 3.75, "learner": 4.0}, 4.25, console)
+    lines = [
+        line.split() for line in console.export_text().splitlines() if line.split() and line.split()[-1][0].isdigit()
+    ]
+    assert lines == [
+        ["roles", "created", "2.50"],
+        ["actor-0", "3.75"],
+        ["learner", "4.00"],
+        ["first", "learner", "step", "4.25"],
+    ]
 
 
 def test_the_table_shows_shares_of_each_role() -> None:
