@@ -30,8 +30,7 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
     from common.environment import VectorEnvironment
     from common.params import layer_shapes
     from common.seeding import seed_sequence
-    from driver.supervisor import LOOKS_GROUP
-    from driver.topology import Topology
+    from driver.topology import LOOKS_GROUP, Topology
     from learner.client import CONTROL_GROUP
     from learner.process import LearnerProcess
     from replay_server.client import ReplayReader

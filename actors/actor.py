@@ -167,12 +167,13 @@ class Actor:
             self._row_count += len(rows.action)
 
     def _ship(self) -> bool:
+        assert self._policy is not None
         chunk = Chunk(
             actor_id=self._id,
             incarnation=self._incarnation,
             seq=self._seq,
             params_version=self._oldest_version,
-            params_held=-1 if self._policy is None else self._policy.version,
+            params_held=self._policy.version,
             env_steps=self._env_steps,
             transition=self._concatenated_rows(),
             episodes=self._episodes.take(),

@@ -80,9 +80,11 @@ class Evaluator:
             self._time_use.spent("waiting")
             self.evaluate(params)
             self._time_use.spent("looking")
+        self._time_use.spent("waiting")
         if self._final_look and self._newest is not None and not self._seen(self._newest.version):
             self._stopping = False
             self.evaluate(self._newest)
+            self._time_use.spent("looking")
         with self._changed:
             self._ended = True
             self._changed.notify_all()

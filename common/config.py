@@ -16,7 +16,7 @@ INLINE_LIMIT_BYTES = 100 * 1024
 
 _MOST_MINIBATCHES_PER_CALL = 12
 _LEAST_CHUNK_ROWS, _CHUNK_STEPS = 64, 8
-_ROWS_IN_FLIGHT = 1400  # of all actors together; the contract allows 1,500 with what a last vector step adds
+_ROWS_IN_FLIGHT = 1400  # of all actors together; an episode's end adds n_step - 1
 
 
 class BadInput(Exception):  # noqa: N818  what the user did, rather than what the program met
@@ -60,7 +60,7 @@ class ActorConfig:
     epsilon_ladder_alpha: float = 7.0
     """Ladder: see above; N environments of all actors."""
     chunk_rows: int | None = None
-    """Transitions in a chunk [8 steps of all environments]."""
+    """Transitions in a chunk [64 or 8 steps; fewer with many actors]."""
     chunk_seconds: float = 0.5
     """Seconds until a chunk ships short."""
 
@@ -88,11 +88,15 @@ class ActorConfig:
 
     @property
     def rows_per_chunk(self) -> int:
-        """chunk_rows, or else 64 or 8 steps of all environments, as far as the rows in flight of all actors allow."""
+        """chunk_rows, or else 64 or 8 steps of all environments, as far as the rows in flight of all actors allow.
+
+        An actor ships whole steps of its environments, so one step is the least, whatever the limit says.
+        """
         if self.chunk_rows is not None:
             return self.chunk_rows
-        wanted = max(_LEAST_CHUNK_ROWS, _CHUNK_STEPS * self.envs_per_actor)
-        return max(1, min(wanted, _ROWS_IN_FLIGHT // self.actors))
+        steps = max(_LEAST_CHUNK_ROWS // self.envs_per_actor, _CHUNK_STEPS)
+        allowed = _ROWS_IN_FLIGHT // self.actors // self.envs_per_actor
+        return self.envs_per_actor * max(1, min(steps, allowed))
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,7 @@ class EvaluatorConfig:
     """Evaluator: looks and confirmations."""
 
     evaluation_interval_learner_steps: int = 200
-    """Learner steps between looks at most."""
+    """At most one look in so many learner steps."""
     solved_return: float | None = None
     """Mean return that counts as solved [the environment's threshold]."""
     stop_when_solved: bool = True

@@ -45,7 +45,7 @@ class Observer:
         self._learner: LearnerStats | None = None
         self._episodes = EpisodesReply(rows=[], next=0, recent_returns=np.zeros(0))
         self._looks: list[Look] = []
-        self._actor_seconds: dict[str, dict[str, float]] = {}  # by actor and activity
+        self._actor_seconds: dict[str, dict[str, float]] = {}  # by process and activity
         self._evaluator_seconds: dict[str, float] = {}
         self.progress: Progress | None = None
         self.solved: Solved | None = None
@@ -76,9 +76,9 @@ class Observer:
         """Its statistics, for the next moment."""
         self._learner = stats
 
-    def take_actor_seconds(self, name: str, seconds: dict[str, float]) -> None:
-        """Where an actor's time went since its process started."""
-        self._actor_seconds[name] = seconds
+    def take_actor_seconds(self, process: str, seconds: dict[str, float]) -> None:
+        """Where the time of an actor's process went; a replacement is another process."""
+        self._actor_seconds[process] = seconds
 
     def take_evaluator_seconds(self, seconds: dict[str, float]) -> None:
         """Where the evaluator's time went."""

@@ -32,7 +32,7 @@ class Progress(NamedTuple):
     mean_abs_td_error: float | None
     learning_rate: float
     target_syncs: int
-    learner_waiting_fraction: float | None  # of its time since the last moment, for sampled rows
+    learner_waiting_fraction: float | None  # of its time since the last moment, for rows; None while it still waits
     policy_lag_mean: float | None  # learner steps, over all chunks
     policy_lag_recent: float | None  # of the last 100 chunks
     policy_lag_max: int

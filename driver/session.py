@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from common.config import BadInput
 from driver.processes import descendants, kill
 from driver.ray_environment import token_file
 from driver.resources import OBJECT_STORE_BYTES
-from driver.signals import StoppedEarly
 
 _EXCLUDED_FROM_CLUSTER = [".git", ".venv", "venv", "runs", "results", "docs", "*.parquet", "__pycache__", ".mypy_cache"]
 _PROCESSES_END_SECONDS = 0.1  # what is left of Ray then only looks for its parent now and then, with nothing to save
@@ -82,12 +80,13 @@ def cluster_memory() -> int:
     return int(ray.cluster_resources().get("memory", 0))
 
 
+def leave_ray() -> None:
+    """From whatever state its start was left in."""
+    ray.shutdown()
+
+
 def _init(**options: Any) -> Any:
-    """`ray.init`, quietly. Raises StoppedEarly where its own handler of SIGTERM raises SystemExit."""
-    try:
-        return ray.init(log_to_driver=False, logging_level="ERROR", **options)
-    except SystemExit:
-        raise StoppedEarly(signal.SIGTERM) from None
+    return ray.init(log_to_driver=False, logging_level="ERROR", **options)
 
 
 def _refuse_a_silent_address(address: str) -> None:
@@ -97,7 +96,7 @@ def _refuse_a_silent_address(address: str) -> None:
         raise BadInput(f"--address {address}: must be auto, or host:port of a running head such as 10.0.0.1:6379")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise BadInput(
             f"--address {address}: nobody listens there ({error}); use auto or host:port of a running head, "
             "or leave it out"

@@ -15,33 +15,29 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import ActorDiedError, GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError, RayError, RayTaskError
 
 from actors.actor import ActorStats
 from actors.evaluator import LooksReply
 from common.config import Config
-from common.run_files import LAST_Q_NETWORK, Q_NETWORK
-from common.types import Look, Params
+from common.types import Look
 from driver.display import Display
+from driver.ending import Ending
 from driver.observer import Observer, Solved
 from driver.progress import Progress
 from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
 from driver.signals import StopSignals
-from driver.topology import Topology
+from driver.topology import LOOKS_GROUP, Role, Topology
 from learner.client import CONTROL_GROUP, ParamsBroadcaster, ParamsReader
 from learner.learner_stats import LearnerStats
-from learner.network_file import encode_network
 from replay_server.client import ReplayWriter
 from replay_server.server import ReplayReport
 
 _TICK_SECONDS = 0.2
 _POLL_SECONDS = 1.0
-_STOP_SECONDS = 4.0  # for the roles to end by themselves
-_ANSWER_SECONDS = 1.0  # for a last question to a role
 _SILENCE_SECONDS = 3.0  # of the learner, before the others are asked without it
 _CAUSE_SECONDS = 5.0  # for the death behind a peer's failure to show
-LOOKS_GROUP = "looks"
 
 
 class Failure(NamedTuple):
@@ -49,18 +45,6 @@ class Failure(NamedTuple):
 
     role: str
     text: str
-
-
-@dataclass(eq=False)
-class Role:
-    """A role's process as the driver knows it."""
-
-    name: str
-    handle: Any
-    ready: bool = False
-    running: bool = False
-    incarnation: int = 0
-    starting_since: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -124,8 +108,12 @@ class Supervisor:
             while self._stopped_by is None:
                 self._collect(_TICK_SECONDS)
                 self._tick()
-            newest = self._stop_roles()
-            networks = self._encode_networks(newest)
+            ending = Ending(self._replay, self._learner, self._evaluator, self._actors, self._observer)
+            reached_a_limit = self._stopped_by in ("max_env_steps", "max_learner_steps", "max_seconds")
+            ending.stop([] if self._failure else self._outstanding_runs(), final_look=reached_a_limit)
+            ending.ask(self._observe)
+            newest = ending.newest_params()
+            networks = ending.network_files(newest)
         finally:
             for role in self._roles:
                 ray.kill(role.handle)
@@ -169,7 +157,7 @@ class Supervisor:
     def _role_raised(self, role: Role, error: RayTaskError) -> None:
         """An exception in the role's own code, or what it met when a peer died: then the peer is the one to name."""
         failure = Failure(role.name, _plain(str(error)))
-        if isinstance(error.cause, RayActorError):
+        if isinstance(error.cause, RayActorError | ObjectLostError):
             self._peer_failure = self._peer_failure or (time.monotonic(), failure)
             self._watch(
                 self._replay, self._replay.handle.report.remote(self._observer.episodes_seen), lambda report: None
@@ -234,6 +222,8 @@ class Supervisor:
 
     def _replace(self, role: Role, error: RayError) -> None:
         """Ray restarts the process; here is the budget, and the new process's `run`."""
+        # Every outstanding call to the dead process fails; only the first may count.
+        self._pending = {ref: watched for ref, watched in self._pending.items() if watched[0] is not role}
         now = time.monotonic()
         self._restarts.append(now)
         while now - self._restarts[0] > 60:
@@ -258,6 +248,9 @@ class Supervisor:
         role.running = True
         self._runs[role.name] = ref
         self._watch(role, ref, on_end)
+
+    def _outstanding_runs(self) -> list[Any]:
+        return [ref for ref in self._runs.values() if ref in self._pending]
 
     def _collect(self, timeout: float) -> None:
         """Waits for the first of all outstanding calls and deals with every one that is done."""
@@ -286,7 +279,7 @@ class Supervisor:
             self._ask_replay(f"the driver for the learner, which has not answered for {silent:.0f} s")
         for role in self._actors:
             if role.running:
-                take = partial(self._take_actor, role.name)
+                take = partial(self._take_actor, role.process)
                 self._ask_once(role.name, role, "stats", take, **control)
         self._ask_once("evaluator", self._evaluator, "seconds", self._observer.take_evaluator_seconds, **control)
 
@@ -315,8 +308,8 @@ class Supervisor:
         alive = sum(role.running for role in self._actors)
         return self._observer.take_replay(report, alive, self._restart_count, unanswered)
 
-    def _take_actor(self, name: str, stats: ActorStats) -> None:
-        self._observer.take_actor_seconds(name, stats.seconds)
+    def _take_actor(self, process: str, stats: ActorStats) -> None:
+        self._observer.take_actor_seconds(process, stats.seconds)
 
     def _ask_for_looks(self) -> None:
         ask = self._evaluator.handle.next_looks.options(concurrency_group=LOOKS_GROUP)
@@ -327,55 +320,6 @@ class Supervisor:
         if self._observer.solved and self._config.evaluator.stop_when_solved:
             self._end("solved")
         self._ask_for_looks()
-
-    # Stopping
-
-    def _stop_roles(self) -> Params | None:
-        """Ends every role in order and asks the last questions. Returns the newest params that somebody has."""
-        reached_a_limit = self._stopped_by in ("max_env_steps", "max_learner_steps", "max_seconds")
-        control = {"concurrency_group": CONTROL_GROUP}
-        replay, learner, evaluator = self._replay.handle, self._learner.handle, self._evaluator.handle
-        replay.stop.remote()
-        evaluator.stop.options(**control).remote(final_look=reached_a_limit)
-        runs = [ref for ref in self._runs.values() if ref in self._pending]
-        if runs and self._failure is None:
-            ray.wait(runs, num_returns=len(runs), timeout=_STOP_SECONDS)
-        next_looks = evaluator.next_looks.options(concurrency_group=LOOKS_GROUP)
-        self._ask(self._evaluator, lambda: next_looks.remote(self._observer.looks_seen), self._observer.take_looks)
-        self._ask(self._learner, learner.stats.options(**control).remote, self._observer.take_learner)
-        self._ask(self._replay, lambda: replay.report.remote(self._observer.episodes_seen), self._observe)
-        newest: list[Params] = []
-        for role in (self._evaluator, self._learner):
-            if not newest:
-                self._ask(
-                    role,
-                    role.handle.newest.options(**control).remote,
-                    lambda params: newest.append(params) if params is not None else None,
-                )
-        return newest[0] if newest else None
-
-    def _encode_networks(self, newest: Params | None) -> dict[str, bytes]:
-        """The confirmed params, or else the newest, and the newest, as files; by the learner while there is one."""
-        solved = self._observer.solved
-        saved = solved.params if solved else newest
-        files: dict[str, bytes] = {}
-        for name, params in ((Q_NETWORK, saved), (LAST_Q_NETWORK, newest)):
-            if params is not None:
-                encode = self._learner.handle.encode.options(concurrency_group=CONTROL_GROUP)
-                self._ask(self._learner, partial(encode.remote, params.arrays), partial(files.__setitem__, name))
-                if name not in files:
-                    files[name] = encode_network(params.arrays)
-        return files
-
-    def _ask(self, role: Role, ask: Callable[[], Any], on_value: Callable[[Any], object]) -> None:
-        """A question that a dead or stuck role leaves unanswered; one that never came up is not asked."""
-        if not role.ready:
-            return
-        try:
-            value = ray.get(ask(), timeout=_ANSWER_SECONDS)
-        except (RayError, GetTimeoutError):
-            return
-        on_value(value)
 
 
 def _plain(text: str) -> str:

@@ -1,10 +1,14 @@
-"""The Ray actors of one run."""
+"""The Ray actors of one run, as they are created and as the driver follows them."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ray.actor import ActorHandle
+
+LOOKS_GROUP = "looks"  # the evaluator's concurrency group for the question that waits for a look
 
 
 class Topology(NamedTuple):
@@ -14,3 +18,21 @@ class Topology(NamedTuple):
     learner: ActorHandle[Any]
     evaluator: ActorHandle[Any]
     actors: list[ActorHandle[Any]]
+
+
+@dataclass(eq=False)
+class Role:
+    """A role's process as the driver knows it."""
+
+    name: str
+    handle: Any
+    ready: bool = False
+    running: bool = False
+    silent: bool = False  # left a last question unanswered
+    incarnation: int = 0
+    starting_since: float = field(default_factory=time.monotonic)
+
+    @property
+    def process(self) -> str:
+        """Its name, and which process under this name."""
+        return f"{self.name}, {self.incarnation}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -166,7 +167,11 @@ def _folder_and_session(path: Path, plan: Plan, display: Display, signals: StopS
 
 def _start_unless_stopped(plan: Plan, display: Display, signals: StopSignals) -> RaySession:
     """Raises StoppedEarly where a signal came before Ray was there."""
-    ray_session = start_session(plan.config, plan.environment, display)
+    try:
+        ray_session = start_session(plan.config, plan.environment, display)
+    except SystemExit:  # raised by the handler of SIGTERM that ray.init installs
+        session.leave_ray()
+        raise StoppedEarly(signal.SIGTERM) from None
     signals.install_again()
     if signals.received is not None:
         ray_session.close()

@@ -86,8 +86,7 @@ class ReplayBuffer:
 
     def gather(self, ids: NDArray[np.int64]) -> Transition:
         """The rows of items alive, as fresh arrays. Raises KeyError if one is not."""
-        if ids.size and (ids.min() < self.inserted - self.size or ids.max() >= self.inserted):
-            raise KeyError(f"ids {ids.min()}..{ids.max()}; alive are {self.inserted - self.size}..{self.inserted - 1}")
+        self._check_alive(ids)
         return self._take(ids)
 
     def update_priorities(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> None:
@@ -97,8 +96,13 @@ class ReplayBuffer:
         self._priority[self._slots(ids[alive])] = priority[alive]
 
     def priorities(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The last |TD error| of items alive `[N]`; NaN where none came back yet."""
+        """The last |TD error| of items alive `[N]`; NaN where none came back yet. Raises KeyError if one is not."""
+        self._check_alive(ids)
         return self._priority.take(self._slots(ids))
+
+    def _check_alive(self, ids: NDArray[np.int64]) -> None:
+        if ids.size and (ids.min() < self.inserted - self.size or ids.max() >= self.inserted):
+            raise KeyError(f"ids {ids.min()}..{ids.max()}; alive are {self.inserted - self.size}..{self.inserted - 1}")
 
     def _take(self, ids: NDArray[np.int64]) -> Transition:
         slots = self._slots(ids)

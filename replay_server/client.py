@@ -41,7 +41,7 @@ class ReplayWriter:
         while reply.held and not reply.stop:
             reply = self._wait_for_ack(chunk)
         if reply.params is not None and isinstance(reply.params.content, list):
-            content = _get(reply.params.content[0], "with params")
+            content = ray.get(reply.params.content[0], timeout=ANSWER_DEADLINE_S)
             reply = reply._replace(params=reply.params._replace(content=content))
         return reply
 

@@ -300,15 +300,6 @@ def test_newer_params_are_taken_and_older_ones_ignored() -> None:
     assert seen == [100, 100, 100, 300, 300]
 
 
-def test_params_broadcast_before_the_start_are_kept_when_the_source_is_older() -> None:
-    spec = probe("Counting-v0")
-    actor = Actor(0, config(), spec, HIDDEN, 0, Clock())
-    assert actor.stats().params_version == -1
-    actor.set_params(params(200, spec))
-    actor.start(0, Writer(spec), ParamsOf(params(100, spec)))
-    assert actor.stats().params_version == 200
-
-
 def test_params_of_another_shape_are_refused_with_both_shapes() -> None:
     actor, _ = started("Counting-v0", config())
     other = Params(version=100, env_steps=0, arrays=constant_arrays([0, 1], observation_size=1, hidden=(16, 16)))

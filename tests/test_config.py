@@ -143,23 +143,27 @@ def test_a_setting_cannot_be_changed_afterwards() -> None:
 
 @pytest.mark.parametrize(
     ("actors", "envs_per_actor", "expected"),
-    [(8, 8, 64), (8, 1, 64), (8, 32, 175), (4, 32, 256), (64, 1, 21), (1, 16, 128)],
+    [(8, 8, 64), (8, 1, 64), (8, 32, 160), (4, 32, 256), (64, 1, 21), (24, 8, 56), (1, 16, 128), (8, 256, 256)],
 )
 def test_the_default_chunk_by_hand(actors: int, envs_per_actor: int, expected: int) -> None:
-    """64 rows or 8 steps of all environments, and at most 1,400 rows of all actors."""
+    """64 rows or 8 steps of all environments, at most 1,400 rows of all actors, whole steps, at least one."""
     asked = Config(actor=ActorConfig(actors=actors, envs_per_actor=envs_per_actor))
     assert resolve(asked, observation_size=4).actor.chunk_rows == expected
     command = parse(["--actors", str(actors), "--envs-per-actor", str(envs_per_actor)])
     assert command.config.actor.rows_per_chunk == expected
 
 
-@pytest.mark.parametrize("actors", [*range(1, 65), 1000])
-def test_the_rows_in_flight_stay_under_1500(actors: int) -> None:
-    assert actors * ActorConfig(actors=actors).rows_per_chunk < 1500
+@pytest.mark.parametrize("actors", [1, 2, 8, 16, 24, 28, 56, 64, 100])
+@pytest.mark.parametrize("envs_per_actor", [1, 3, 8, 13])
+def test_the_rows_in_flight_stay_under_1500(actors: int, envs_per_actor: int) -> None:
+    rows = ActorConfig(actors=actors, envs_per_actor=envs_per_actor).rows_per_chunk
+    shipped = -(-rows // envs_per_actor) * envs_per_actor  # whole steps of all environments
+    assert actors * shipped < 1500 or shipped == envs_per_actor
 
 
 def test_chunks_are_never_empty_however_many_actors_there_are() -> None:
-    assert ActorConfig(actors=5000).rows_per_chunk == 1
+    assert ActorConfig(actors=5000, envs_per_actor=1).rows_per_chunk == 1
+    assert ActorConfig(actors=5000, envs_per_actor=8).rows_per_chunk == 8
 
 
 def test_a_chunk_size_that_was_asked_for_is_kept() -> None:

@@ -127,6 +127,17 @@ def test_params_that_force_an_action_reach_every_actor_and_a_replaced_one(tmp_pa
     assert {row["actor_id"] for row in episodes} == {0, 1}
     assert {row["episode_return"] for row in episodes} == {5.0}
     assert summary["duplicate_chunks"] == 0
+    assert summary["actor_restarts"] == 1
+
+
+@pytest.mark.parametrize("hidden", [(32,), (200, 200)])  # by value, and above Ray's inline limit by reference
+def test_newer_params_reach_every_actor_by_way_of_its_acks(tmp_path: Path, hidden: tuple[int, ...]) -> None:
+    base = config("environments:OneState-v0", max_env_steps=3000)
+    summary = train(dataclasses.replace(base, network=NetworkConfig(hidden=hidden)), tmp_path)
+    episodes = pq.read_table(tmp_path / "episodes.parquet").to_pylist()
+    newest = {row["actor_id"]: row["params_version"] for row in episodes}  # the last one stays
+    assert sorted(newest) == [0, 1]
+    assert min(newest.values()) > 0.5 * summary["learner_steps"]
 
 
 def test_truncation_keeps_the_bootstrap_through_the_whole_system(tmp_path: Path) -> None:

@@ -1,0 +1,103 @@
+"""The end of a run: stops the roles, and asks the last questions of whoever still answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+
+from common.run_files import LAST_Q_NETWORK, Q_NETWORK
+from common.types import Params
+from driver.observer import Observer
+from driver.topology import LOOKS_GROUP, Role
+from learner.client import CONTROL_GROUP
+from learner.network_file import encode_network
+from replay_server.server import ReplayReport
+
+_STOP_SECONDS = 4.0  # for the roles to end by themselves
+_ANSWER_SECONDS = 1.0  # for a last question to a role
+
+
+class Ending:
+    """In this order: stop, ask, newest_params, network_files."""
+
+    def __init__(
+        self, replay: Role, learner: Role, evaluator: Role, actors: Sequence[Role], observer: Observer
+    ) -> None:
+        self._replay = replay
+        self._learner = learner
+        self._evaluator = evaluator
+        self._actors = actors
+        self._observer = observer
+
+    def stop(self, runs: Sequence[Any], final_look: bool) -> None:
+        """Tells everybody, and waits for the `run` calls given; with `final_look` after one at the newest params."""
+        self._replay.handle.stop.remote()
+        _control(self._evaluator, "stop").remote(final_look=final_look)
+        if runs:
+            ray.wait(list(runs), num_returns=len(runs), timeout=_STOP_SECONDS)
+
+    def ask(self, take_replay: Callable[[ReplayReport], object]) -> None:
+        """What the roles have to say after their last poll."""
+        next_looks = self._evaluator.handle.next_looks.options(concurrency_group=LOOKS_GROUP)
+        _ask(self._evaluator, lambda: next_looks.remote(self._observer.looks_seen), self._observer.take_looks)
+        _ask(self._evaluator, _control(self._evaluator, "seconds").remote, self._observer.take_evaluator_seconds)
+        self._ask_actors()
+        _ask(self._learner, _control(self._learner, "stats").remote, self._observer.take_learner)
+        report = self._replay.handle.report
+        _ask(self._replay, lambda: report.remote(self._observer.episodes_seen), take_replay)
+
+    def newest_params(self) -> Params | None:
+        """Of the evaluator, which has a copy of its own, or else of the learner."""
+        answers: list[Params | None] = []
+        for role in (self._evaluator, self._learner):
+            _ask(role, _control(role, "newest").remote, answers.append)
+            if answers and answers[-1] is not None:
+                return answers[-1]
+        return None
+
+    def network_files(self, newest: Params | None) -> dict[str, bytes]:
+        """By name: the confirmed params, or else the newest, and the newest."""
+        files: dict[str, bytes] = {}
+        if newest is not None:
+            files[LAST_Q_NETWORK] = self._encode(newest)
+        solved = self._observer.solved
+        if solved is not None:
+            files[Q_NETWORK] = self._encode(solved.params)
+        elif newest is not None:
+            files[Q_NETWORK] = files[LAST_Q_NETWORK]
+        return files
+
+    def _ask_actors(self) -> None:
+        """All at once, because there may be many."""
+        asked = {_control(role, "stats").remote(): role.process for role in self._actors if role.ready}
+        answered = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)[0] if asked else []
+        for ref in answered:
+            with suppress(RayError):
+                self._observer.take_actor_seconds(asked[ref], ray.get(ref).seconds)
+
+    def _encode(self, params: Params) -> bytes:
+        """By the learner, which has torch at hand, while it answers."""
+        encoded: list[bytes] = []
+        _ask(self._learner, partial(_control(self._learner, "encode").remote, params.arrays), encoded.append)
+        return encoded[0] if encoded else encode_network(params.arrays)
+
+
+def _control(role: Role, method: str) -> Any:
+    return getattr(role.handle, method).options(concurrency_group=CONTROL_GROUP)
+
+
+def _ask(role: Role, ask: Callable[[], Any], on_value: Callable[[Any], object]) -> None:
+    """Who left a question unanswered, dead or stuck, or never came up, is not asked again."""
+    if not role.ready or role.silent:
+        return
+    try:
+        value = ray.get(ask(), timeout=_ANSWER_SECONDS)
+    except (RayError, GetTimeoutError):
+        role.silent = True
+        return
+    on_value(value)
