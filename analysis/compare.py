@@ -100,7 +100,7 @@ def print_table(rows: Sequence[dict[str, Any]], console: Console) -> None:
             _spread([row["seconds_total"] for row in group], ".0f"),
             f"{np.median([row['env_steps'] for row in group]):,.0f}",
             f"{np.median([row['learner_steps'] for row in group]):,.0f}",
-            _spread([row["solved_env_steps"] for row in group], ",.0f"),
+            _spread([row["solved_env_steps"] for row in group], ",.0f", "not solved"),
             _spread([row["final_return"] for row in group], ".0f"),
         )
     console.print(table)
@@ -126,10 +126,10 @@ def _row(entry: Entry, summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _spread(values: Sequence[float | None], form: str) -> str:
-    """Median, range below it; `not solved` where every run lacks the value, else those that lack it are counted."""
+def _spread(values: Sequence[float | None], form: str, missing: str = "unknown") -> str:
+    """Median, range below it; `missing` where every run lacks the value, else those that lack it are counted."""
     known = [value for value in values if value is not None]
     if not known:
-        return "not solved"
+        return missing
     text = f"{np.median(known):{form}}\n[{min(known):{form}}, {max(known):{form}}]"
-    return text if len(known) == len(values) else f"{text}\n{len(values) - len(known)} not solved"
+    return text if len(known) == len(values) else f"{text}\n{len(values) - len(known)} {missing}"

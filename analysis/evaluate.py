@@ -67,7 +67,6 @@ def record(q_function: QFunction, env_id: str, seed: int, folder: Path) -> Path:
     from gymnasium.wrappers import RecordVideo
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         env = RecordVideo(
             gymnasium.make(env_id, render_mode="rgb_array"), str(folder), name_prefix="greedy", disable_logger=True
         )

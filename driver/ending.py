@@ -93,7 +93,7 @@ def _control(role: Role, method: str) -> Any:
 
 def _ask(role: Role, ask: Callable[[], Any], on_value: Callable[[Any], object]) -> None:
     """Who left a question unanswered, dead or stuck, or never came up, is not asked again."""
-    if not role.ready or role.silent:
+    if role.silent or not (role.ready or role.running):
         return
     try:
         value = ray.get(ask(), timeout=_ANSWER_SECONDS)
