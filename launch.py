@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def build_topology(plan: Plan, namespace: str) -> Topology:
-    """Creates the Ray actors of one run; nothing runs yet."""
+    """Creates the Ray actors that learning begins with, and says how to create the rest; nothing runs yet."""
     import ray
 
     from actors.actor import Actor
@@ -56,26 +56,21 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
         initial_params=plan.initial_params,
     )
 
-    def place_actors(actor_ids: range) -> list[Any]:
-        return [
-            place(Actor, f"actor-{actor_id}", CONTROL_GROUP, max_restarts=-1).remote(
-                actor_id, config.actor, environment, hidden, seed
-            )
-            for actor_id in actor_ids
-        ]
+    def create_evaluator() -> Any:
+        return place(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP).remote(
+            lambda episodes: VectorEnvironment(environment.id, episodes),
+            layer_shapes(environment.observation_size, hidden, environment.action_count),
+            seed_sequence(seed, "evaluator"),
+            config.evaluator.evaluation_interval_learner_steps,
+            plan.solved_return,
+        )
 
-    # Processes come up in this order, and learning begins with half of the actors.
-    half = (config.actor.actors + 1) // 2
-    actors = place_actors(range(half))
-    evaluator = place(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP).remote(
-        lambda episodes: VectorEnvironment(environment.id, episodes),
-        layer_shapes(environment.observation_size, hidden, environment.action_count),
-        seed_sequence(seed, "evaluator"),
-        config.evaluator.evaluation_interval_learner_steps,
-        plan.solved_return,
-    )
-    actors += place_actors(range(half, config.actor.actors))
-    return Topology(replay=replay, learner=learner, evaluator=evaluator, actors=actors)
+    def create_actor(actor_id: int) -> Any:
+        return place(Actor, f"actor-{actor_id}", CONTROL_GROUP, max_restarts=-1).remote(
+            actor_id, config.actor, environment, hidden, seed
+        )
+
+    return Topology(replay, learner, create_evaluator, create_actor)
 
 
 def main() -> int:

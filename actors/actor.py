@@ -22,9 +22,10 @@ from common.config import ActorConfig
 from common.environment import Step, VectorEnvironment
 from common.params import check_arrays, layer_shapes
 from common.process import be_nice
+from common.rows import row_dtype, write
 from common.seeding import seed_sequence
 from common.time_use import ACTIVITIES, TimeUse
-from common.types import AddReply, Chunk, EnvironmentSpec, Episodes, Params, Transition
+from common.types import AddReply, Chunk, EnvironmentSpec, Episodes, Params, Rows, Transition
 
 NICENESS = 10  # actors yield to the learner
 _NO_VERSION_YET = 2**63 - 1
@@ -86,6 +87,7 @@ class Actor:
         self._waiting = False
         self._time_use = TimeUse(ACTIVITIES["actors"])
         self._seq = 0
+        self._row_count = 0  # in the running chunk
         self._oldest_version = _NO_VERSION_YET  # acted with in the running chunk
 
     def __repr__(self) -> str:
@@ -106,6 +108,9 @@ class Actor:
         environment_seeds, policy_seeds = seed_sequence(self._seed, "actor", self._id, incarnation).spawn(2)
         self._rng = np.random.default_rng(policy_seeds)
         envs = self._config.envs_per_actor
+        # A step completes a row for each environment, and one for each of its start states where its episode ends.
+        self._most_rows = self._config.rows_per_chunk + envs * self._config.n_step
+        self._row_dtype = row_dtype(self._spec.observation_size)
         self._accumulator = NStepAccumulator(self._config.n_step, self._config.gamma, envs, self._spec.observation_size)
         self._episodes = EpisodeRecorder(envs)
         self._versions: deque[int] = deque(maxlen=self._config.n_step)  # acted with in the last n steps
@@ -162,9 +167,9 @@ class Actor:
     def _keep(self, rows: Transition, version: int) -> None:
         self._versions.append(version)
         self._oldest_version = min(self._oldest_version, self._versions[0])
-        if len(rows.action):
-            self._rows.append(rows)
-            self._row_count += len(rows.action)
+        end = self._row_count + len(rows.action)
+        write(self._rows[self._row_count : end], rows)
+        self._row_count = end
 
     def _ship(self) -> bool:
         assert self._policy is not None
@@ -175,7 +180,7 @@ class Actor:
             params_version=self._oldest_version,
             params_held=self._policy.version,
             env_steps=self._env_steps,
-            transition=self._concatenated_rows(),
+            rows=self._rows[: self._row_count],
             episodes=self._episodes.take(),
         )
         self._seq += 1
@@ -190,13 +195,8 @@ class Actor:
         self._start_chunk()
         return reply.stop
 
-    def _concatenated_rows(self) -> Transition:
-        if not self._rows:
-            return empty_transition(self._spec.observation_size)
-        return Transition._make(np.concatenate(column) for column in zip(*self._rows, strict=True))
-
     def _start_chunk(self) -> None:
-        self._rows: list[Transition] = []
+        self._rows: Rows = np.zeros(self._most_rows, dtype=self._row_dtype)
         self._row_count = 0
         self._env_steps = 0
         self._oldest_version = _NO_VERSION_YET
@@ -244,14 +244,3 @@ def join_episodes(parts: list[Episodes]) -> Episodes:
             params_version=np.zeros(0, dtype=np.int64),
         )
     return Episodes._make(np.concatenate(column) for column in zip(*parts, strict=True))
-
-
-def empty_transition(observation_size: int) -> Transition:
-    """Zero rows, for a chunk that brings environment steps or episodes only."""
-    return Transition(
-        observation=np.zeros((0, observation_size), dtype=np.float32),
-        action=np.zeros(0, dtype=np.int64),
-        reward=np.zeros(0, dtype=np.float32),
-        discount=np.zeros(0, dtype=np.float32),
-        next_observation=np.zeros((0, observation_size), dtype=np.float32),
-    )

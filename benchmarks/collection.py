@@ -81,7 +81,7 @@ class RingWriter:
     def add(self, chunk: Chunk) -> AddReply:
         """See ReplayWriter."""
         if self._seen.first_time((chunk.actor_id, chunk.incarnation), chunk.seq):
-            self._buffer.insert(chunk.transition)
+            self._buffer.insert(chunk.rows)
             self._env_steps += chunk.env_steps
         return AddReply(env_steps=self._env_steps, held="", stop=self._is_time_up(), params=None)
 

@@ -31,6 +31,7 @@ from scipy.special import stdtrit
 
 from benchmarks.launching import ROOT, new_folder, spread
 from common.config import BadInput
+from common.rows import pack
 from common.run_files import METRICS, SUMMARY
 from common.types import Transition
 from replay_server.buffer import ReplayBuffer, row_bytes
@@ -321,12 +322,14 @@ def measure_ring(settings: Memory) -> list[dict[str, Any]]:
 def fill_ring(rows: int) -> tuple[float, float]:
     """MB that a ring adds to this process's USS when it is made, and when every row was written."""
     rng = np.random.default_rng(0)
-    chunk = Transition(
-        observation=rng.random((_RING_CHUNK, _CARTPOLE_OBSERVATION), dtype=np.float32),
-        action=rng.integers(2, size=_RING_CHUNK),
-        reward=rng.random(_RING_CHUNK, dtype=np.float32),
-        discount=rng.random(_RING_CHUNK, dtype=np.float32),
-        next_observation=rng.random((_RING_CHUNK, _CARTPOLE_OBSERVATION), dtype=np.float32),
+    chunk = pack(
+        Transition(
+            observation=rng.random((_RING_CHUNK, _CARTPOLE_OBSERVATION), dtype=np.float32),
+            action=rng.integers(2, size=_RING_CHUNK),
+            reward=rng.random(_RING_CHUNK, dtype=np.float32),
+            discount=rng.random(_RING_CHUNK, dtype=np.float32),
+            next_observation=rng.random((_RING_CHUNK, _CARTPOLE_OBSERVATION), dtype=np.float32),
+        )
     )
     ReplayBuffer(_RING_CHUNK, _CARTPOLE_OBSERVATION).insert(chunk)  # what the first insert of a process loads
     process = psutil.Process()

@@ -17,10 +17,12 @@ from rich.table import Table
 from actors.actor import join_episodes
 from benchmarks.launching import spread
 from common.config import BadInput, Config, ReplayConfig, minibatches_per_call, resolve
+from common.rows import columns, pack
 from common.seeding import seed_sequence
-from common.types import Chunk, Transition
+from common.types import Chunk, Rows, Transition
 from driver import ray_environment
 from replay_server.buffer import ReplayBuffer
+from replay_server.random_blocks import RandomBlocks
 
 SAMPLE_BARS = {128: 3.0, 2048: 5.0}  # rows a call -> ratio to reach
 INSERT_BAR = 1.0
@@ -120,8 +122,12 @@ class _CpprbRing:
         )
         self._next_id = 0
 
-    def insert(self, rows: Transition) -> NDArray[np.int64]:
+    def insert(self, rows: Rows) -> NDArray[np.int64]:
         """Copies rows in under ids that go on rising, and returns these, as ours does."""
+        return self.insert_columns(columns(rows))
+
+    def insert_columns(self, rows: Transition) -> NDArray[np.int64]:
+        """The same from columns."""
         ids = np.arange(self._next_id, self._next_id + len(rows.action), dtype=np.int64)
         self._buffer.add(
             id=ids,
@@ -142,8 +148,10 @@ class _CpprbRing:
 
 def _measure_ring(settings: ReplayCore, capacity: int) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
+    uniform = RandomBlocks(rng)  # as the replay server draws
     ours, theirs = ReplayBuffer(capacity, _OBSERVATION_SIZE), _CpprbRing(capacity)
-    for rows in _chunks_to_fill(capacity, rng):
+    for chunk in _chunks_to_fill(capacity, rng):
+        rows = pack(chunk)
         ours.insert(rows)
         theirs.insert(rows)
     _check_same_columns(ours, theirs, rng)
@@ -155,13 +163,16 @@ def _measure_ring(settings: ReplayCore, capacity: int) -> list[dict[str, Any]]:
         return {"operation": operation, "capacity": capacity, "rows_per_call": count, "bar": bar, **sides}
 
     def sample_row(count: int) -> dict[str, Any]:
-        return row(
-            "sample", count, SAMPLE_BARS.get(count), lambda: ours.sample(count, rng), lambda: theirs.sample(count)
-        )
+        def our_columns() -> Transition:
+            return columns(ours.sample(count, uniform))
+
+        return row("sample", count, SAMPLE_BARS.get(count), our_columns, lambda: theirs.sample(count))
 
     def insert_row(count: int) -> dict[str, Any]:
+        """Either side inserts what its own callers bring: packed rows, and a column for each field."""
         chunk = _cartpole_rows(count, rng)
-        return row("insert", count, INSERT_BAR, lambda: ours.insert(chunk), lambda: theirs.insert(chunk))
+        rows = pack(chunk)
+        return row("insert", count, INSERT_BAR, lambda: ours.insert(rows), lambda: theirs.insert_columns(chunk))
 
     return [*map(sample_row, settings.sample_rows), *map(insert_row, settings.insert_rows)]
 
@@ -170,13 +181,13 @@ def _check_same_columns(ours: ReplayBuffer, theirs: _CpprbRing, rng: np.random.G
     """Both sides hold the same rows under the same ids, and hand out the same columns in the same dtypes."""
     sampled = theirs.sample(256)
     ids = sampled.pop("id").ravel()
-    batch = ours.sample(256, rng)
-    drawn_columns: list[NDArray[Any]] = list(batch.transition)
-    same_rows: list[NDArray[Any]] = list(ours.gather(ids))
-    assert ids.dtype == batch.ids.dtype
-    for name, drawn, same in zip(Transition._fields, drawn_columns, same_rows, strict=True):
+    drawn = ours.sample(256, rng)
+    drawn_columns: list[NDArray[Any]] = list(columns(drawn))
+    same_rows: list[NDArray[Any]] = list(columns(ours.gather(ids)))
+    assert ids.dtype == drawn["id"].dtype
+    for name, column, same in zip(Transition._fields, drawn_columns, same_rows, strict=True):
         their_column = sampled.pop(name)
-        assert their_column.dtype == drawn.dtype, name
+        assert their_column.dtype == column.dtype, name
         np.testing.assert_array_equal(their_column.reshape(same.shape), same, err_msg=name)
     assert not sampled, sampled.keys()
 
@@ -249,14 +260,14 @@ def _sampled_replies(reader: Any, rows: int) -> tuple[Callable[[], None], int]:
     """A call that reads one reply as the learner does, |TD errors| of the last one sent along; bytes of a reply."""
     no_ids, priority = np.zeros(0, dtype=np.int64), np.ones(rows, dtype=np.float32)
     batch = reader.sample(no_ids, priority[:0]).batch
-    size_bytes = sum(column.nbytes for column in (batch.ids, batch.importance_weight, *batch.transition))
-    trained = batch.ids.copy()  # the ids themselves are a view that pins the whole reply
+    size_bytes = batch.rows.nbytes
+    trained = batch.rows["id"].copy()  # the ids themselves are a view that pins the whole reply
 
     def read() -> None:
         nonlocal trained
         reply = reader.sample(trained, priority)
         assert reply.batch is not None, reply.waiting_for  # the limiter is open
-        trained = reply.batch.ids.copy()
+        trained = reply.batch.rows["id"].copy()
 
     return read, size_bytes
 
@@ -313,6 +324,6 @@ def _chunk(seq: int, rows: Transition) -> Chunk:
         params_version=0,
         params_held=0,
         env_steps=len(rows.action),
-        transition=rows,
+        rows=pack(rows),
         episodes=join_episodes([]),
     )

@@ -19,6 +19,7 @@ from actors.policy import QFunction, epsilon_greedy
 from benchmarks.launching import spread
 from common.config import LearnerConfig, NetworkConfig, minibatches_per_call
 from common.environment import VectorEnvironment, probe
+from common.rows import pack, row_dtype, write
 from common.types import Transition
 from learner.gradient_step import GradientStep, flatten
 from learner.loss import Minibatch
@@ -66,7 +67,7 @@ def _learner_parts(settings: StepParts, rng: np.random.Generator) -> dict[str, C
     step = GradientStep(online, target, LearnerConfig(), ValueRange().clamp)
     average_params, _ = flatten(average)
     ring = ReplayBuffer(_CAPACITY, 4)
-    ring.insert(_rows(_CAPACITY, rng))
+    ring.insert(pack(_rows(_CAPACITY, rng)))
     uniform = RandomBlocks(rng)
     minibatches = minibatches_per_call(size, 4)
     minibatch = Minibatch._make(torch.from_numpy(column) for column in _rows(size, rng))
@@ -103,11 +104,14 @@ def _actor_parts(settings: StepParts, rng: np.random.Generator) -> dict[str, Cal
     q_values = q_function(observation)
     action = epsilon_greedy(q_values, epsilon, rng)
     step = vector.step(action)
+    completed = accumulator.add(observation, action, step)
+    chunk = np.zeros(len(completed.action), dtype=row_dtype(4))
     return {
         f"actor: Q-values of {envs} environments": lambda: q_function(observation),
         "actor: epsilon-greedy": lambda: epsilon_greedy(q_values, epsilon, rng),
         "actor: environments": lambda: vector.step(action),
         "actor: n-step rows": lambda: accumulator.add(observation, action, step),
+        "actor: packing the rows": lambda: write(chunk, completed),
         "actor: episode records": lambda: recorder.add(step, epsilon, 0),
     }
 

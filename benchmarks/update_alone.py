@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from common.config import LearnerConfig, NetworkConfig, minibatches_per_call
-from common.types import EnvironmentSpec, Params, SampleReply, Transition
+from common.rows import pack
+from common.types import Batch, EnvironmentSpec, Params, SampleReply, Transition
 from learner.learner import Learner
 from replay_server.buffer import ReplayBuffer
 
@@ -29,16 +30,23 @@ class _Rows:
         rng = np.random.default_rng(0)
         buffer = ReplayBuffer(_CAPACITY, 4)
         buffer.insert(
-            Transition(
-                observation=rng.standard_normal((_CAPACITY, 4)).astype(np.float32),
-                action=rng.integers(2, size=_CAPACITY),
-                reward=np.full(_CAPACITY, 3.0, dtype=np.float32),
-                discount=np.full(_CAPACITY, 0.97, dtype=np.float32),
-                next_observation=rng.standard_normal((_CAPACITY, 4)).astype(np.float32),
+            pack(
+                Transition(
+                    observation=rng.standard_normal((_CAPACITY, 4)).astype(np.float32),
+                    action=rng.integers(2, size=_CAPACITY),
+                    reward=np.full(_CAPACITY, 3.0, dtype=np.float32),
+                    discount=np.full(_CAPACITY, 0.97, dtype=np.float32),
+                    next_observation=rng.standard_normal((_CAPACITY, 4)).astype(np.float32),
+                )
             )
         )
         self._replies = [
-            SampleReply(batch=buffer.sample(rows_per_call, rng), waiting_for="", env_steps=0, stop=False)
+            SampleReply(
+                batch=Batch(rows=buffer.sample(rows_per_call, rng), importance_weight=None),
+                waiting_for="",
+                env_steps=0,
+                stop=False,
+            )
             for _ in range(20)
         ]
         self._calls = 0

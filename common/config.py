@@ -269,7 +269,7 @@ class Config:
 
 def minibatches_per_call(batch_size: int, observation_size: int) -> int:
     """Minibatches that one sample reply carries: up to 12, as many as stay under Ray's inline limit, at least 1."""
-    row_bytes = 2 * 4 * observation_size + 8 + 4 + 4 + 8 + 4  # as in Batch
+    row_bytes = 8 + 8 + 4 + 4 + 2 * 4 * observation_size  # see common/rows.py
     overhead_bytes = 4096
     return max(1, min(_MOST_MINIBATCHES_PER_CALL, (INLINE_LIMIT_BYTES - overhead_bytes) // (row_bytes * batch_size)))
 

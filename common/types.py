@@ -1,7 +1,7 @@
 """The messages that cross process boundaries.
 
-Flat NamedTuples of numpy arrays, struct of arrays, built by keyword: Ray ships numpy out of band and zero-copy.
-What arrives is a read-only view that pins the whole message, so receivers copy out of it and never keep it.
+Flat NamedTuples of numpy arrays, built by keyword: Ray ships numpy out of band and zero-copy. What arrives is a
+read-only view that pins the whole message, so receivers copy out of it and never keep it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+Rows = NDArray[np.void]
+"""`[N]` packed transitions with ids, see common/rows.py."""
 
 
 class EnvironmentSpec(NamedTuple):
@@ -24,7 +27,7 @@ class EnvironmentSpec(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """Rows of experience: `[N, ...]` in a chunk, `[B, ...]` in a batch.
+    """Experience in columns, `[N, ...]`.
 
     discount is gamma**k over the k steps that the row spans, 0 only if the episode terminated. There is no `done`.
     """
@@ -54,7 +57,7 @@ class Chunk(NamedTuple):
     params_version: int  # the oldest acted with in it, learner steps
     params_held: int  # what the actor would act with next, learner steps
     env_steps: int  # real environment steps since the last chunk
-    transition: Transition
+    rows: Rows  # [N]; the replay server gives them their ids
     episodes: Episodes
 
 
@@ -70,9 +73,8 @@ class AddReply(NamedTuple):
 class Batch(NamedTuple):
     """Sampled rows, `[K * B]`: K minibatches one after the other."""
 
-    ids: NDArray[np.int64]  # [K * B], never reused
-    importance_weight: NDArray[np.float32]  # [K * B], all ones under uniform sampling
-    transition: Transition
+    rows: Rows  # [K * B], their ids are never reused
+    importance_weight: NDArray[np.float32] | None  # [K * B]; None under uniform sampling: all the same
 
 
 class SampleRequest(NamedTuple):

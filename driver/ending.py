@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import ray
@@ -37,25 +36,24 @@ class Ending:
     def stop(self, runs: Sequence[Any], final_look: bool) -> None:
         """Tells everybody, and waits for the `run` calls given; with `final_look` after one at the newest params."""
         self._replay.handle.stop.remote()
-        _control(self._evaluator, "stop").remote(final_look=final_look)
+        if self._evaluator.handle is not None:
+            _control(self._evaluator, "stop").remote(final_look=final_look)
         if runs:
             ray.wait(list(runs), num_returns=len(runs), timeout=_STOP_SECONDS)
 
     def ask(self, take_replay: Callable[[ReplayReport], object]) -> None:
         """What the roles have to say after their last poll."""
-        next_looks = self._evaluator.handle.next_looks.options(concurrency_group=LOOKS_GROUP)
-        _ask(self._evaluator, lambda: next_looks.remote(self._observer.looks_seen), self._observer.take_looks)
-        _ask(self._evaluator, _control(self._evaluator, "seconds").remote, self._observer.take_evaluator_seconds)
+        _ask(self._evaluator, "next_looks", self._observer.take_looks, self._observer.looks_seen, group=LOOKS_GROUP)
+        _ask(self._evaluator, "seconds", self._observer.take_evaluator_seconds)
         self._ask_actors()
-        _ask(self._learner, _control(self._learner, "stats").remote, self._observer.take_learner)
-        report = self._replay.handle.report
-        _ask(self._replay, lambda: report.remote(self._observer.episodes_seen), take_replay)
+        _ask(self._learner, "stats", self._observer.take_learner)
+        _ask(self._replay, "report", take_replay, self._observer.episodes_seen, group=None)
 
     def newest_params(self) -> Params | None:
         """Of the evaluator, which has a copy of its own, or else of the learner."""
         answers: list[Params | None] = []
         for role in (self._evaluator, self._learner):
-            _ask(role, _control(role, "newest").remote, answers.append)
+            _ask(role, "newest", answers.append)
             if answers and answers[-1] is not None:
                 return answers[-1]
         return None
@@ -83,7 +81,7 @@ class Ending:
     def _encode(self, params: Params) -> bytes:
         """By the learner, which has torch at hand, while it answers."""
         encoded: list[bytes] = []
-        _ask(self._learner, partial(_control(self._learner, "encode").remote, params.arrays), encoded.append)
+        _ask(self._learner, "encode", encoded.append, params.arrays)
         return encoded[0] if encoded else encode_network(params.arrays)
 
 
@@ -91,12 +89,15 @@ def _control(role: Role, method: str) -> Any:
     return getattr(role.handle, method).options(concurrency_group=CONTROL_GROUP)
 
 
-def _ask(role: Role, ask: Callable[[], Any], on_value: Callable[[Any], object]) -> None:
+def _ask(
+    role: Role, method: str, on_value: Callable[[Any], object], *args: Any, group: str | None = CONTROL_GROUP
+) -> None:
     """Who left a question unanswered, dead or stuck, or never came up, is not asked again."""
     if role.silent or not (role.ready or role.running):
         return
     try:
-        value = ray.get(ask(), timeout=_ANSWER_SECONDS)
+        options = {} if group is None else {"concurrency_group": group}
+        value = ray.get(getattr(role.handle, method).options(**options).remote(*args), timeout=_ANSWER_SECONDS)
     except (RayError, GetTimeoutError):
         role.silent = True
         return

@@ -15,10 +15,10 @@ _EMBEDDED = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # Workers start at nice 15 and lose against any load; the roles nice themselves where they should.
     "RAY_worker_niceness": "0",
-    # A worker starts when a role asks for one, in the order in which the roles are created, and not on all cores at
-    # once: else all of them keep the learner, whose import of torch takes longest, from getting ready.
+    # A worker starts when a role asks for one, in the order in which the driver creates the roles, and no more of them
+    # at once than there are cores: else they keep the learner, whose import of torch takes longest, from getting ready.
     "RAY_prestart_worker_first_driver": "0",
-    "RAY_worker_maximum_startup_concurrency": str(max(1, (os.cpu_count() or 1) // 2)),
+    "RAY_worker_maximum_startup_concurrency": str(os.cpu_count() or 1),
     # The raylet warns of too many workers, not counting this number of IO workers. They start only where objects are
     # spilled, which nothing here is large enough for.
     "RAY_max_io_workers": "32",

@@ -24,8 +24,9 @@ _ANSWER_SECONDS = 5.0  # for somebody to listen at an address
 class RaySession:
     """Started by `start_embedded` or `attach`; ended by `close`."""
 
-    def __init__(self, description: str, dashboard_url: str | None, embedded: bool) -> None:
+    def __init__(self, description: str, dashboard_url: str | None, embedded: bool, cores: int) -> None:
         self.description = description
+        self.starting_at_once = max(1, cores // 2)  # processes beside a learner, which keeps a core
         self.dashboard_url = dashboard_url
         self.embedded = embedded
 
@@ -47,7 +48,7 @@ def start_embedded(cpus: int, dashboard: bool) -> RaySession:
         object_store_memory=OBJECT_STORE_BYTES,
     )
     _narrow_token_file()
-    return RaySession(f"embedded Ray {ray.__version__}", _url(context), embedded=True)
+    return RaySession(f"embedded Ray {ray.__version__}", _url(context), embedded=True, cores=os.cpu_count() or 1)
 
 
 def attach(address: str) -> RaySession:
@@ -67,7 +68,7 @@ def attach(address: str) -> RaySession:
         ) from None
     nodes = [node for node in ray.nodes() if node["Alive"]]
     where = f"Ray {ray.__version__} cluster at {address}, {len(nodes)} nodes, {cluster_cpus():g} CPUs"
-    return RaySession(where, _url(context), embedded=False)
+    return RaySession(where, _url(context), embedded=False, cores=int(cluster_cpus()))
 
 
 def cluster_cpus() -> float:

@@ -1,7 +1,9 @@
 """Supervisor: starts the roles, watches them, replaces killed actors, and ends the run for one of its reasons.
 
-It holds one outstanding call for each role's `run`, so the first error ends the run at once, with the role's name and
-the real traceback. Everything it waits for goes through one table, from Ray's ref to what to do with its value.
+Learning begins with the replay server, the learner and the first actors; the evaluator and the other actors start
+beside it, a few at once, because each takes a core for half a second. The supervisor holds one outstanding call for
+each role's `run`, so the first error ends the run at once, with the role's name and the real traceback. Everything it
+waits for goes through one table, from Ray's ref to what to do with its value.
 """
 
 from __future__ import annotations
@@ -74,18 +76,23 @@ class Supervisor:
         metrics: RayMetrics,
         signals: StopSignals,
         seconds: Callable[[], float],
+        starting_at_once: int,
     ) -> None:
-        """`seconds`: since the start that seconds_to_solve counts from."""
+        """`seconds`: since the start that seconds_to_solve counts from. `starting_at_once`: processes, at least 1."""
         self._config = config
+        self._starting_at_once = starting_at_once
         self._folder = folder
         self._display = display
         self._signals = signals
         self._seconds = seconds
         self._observer = Observer(config, folder, display, metrics, seconds)
-        self._replay = Role("replay server", topology.replay)
-        self._learner = Role("learner", topology.learner)
-        self._evaluator = Role("evaluator", topology.evaluator)
-        self._actors = [Role(f"actor-{index}", handle) for index, handle in enumerate(topology.actors)]
+        self._replay = Role("replay server", lambda: topology.replay)
+        self._learner = Role("learner", lambda: topology.learner)
+        self._evaluator = Role("evaluator", topology.create_evaluator)
+        self._actors = [
+            Role(f"actor-{actor_id}", partial(topology.create_actor, actor_id))
+            for actor_id in range(config.actor.actors)
+        ]
         self._roles = [self._replay, self._learner, self._evaluator, *self._actors]
         self._pending: dict[Any, tuple[Role, Callable[[Any], None]]] = {}
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
@@ -103,8 +110,8 @@ class Supervisor:
     def run(self) -> Outcome:
         """Until the run ends, for whatever reason; the roles are gone then."""
         try:
-            for role in self._roles:
-                self._await_ready(role)
+            for role in (self._replay, self._learner, *self._actors[: self._starting_at_once]):
+                self._create(role)
             while self._stopped_by is None:
                 self._collect(_TICK_SECONDS)
                 self._tick()
@@ -115,7 +122,7 @@ class Supervisor:
             newest = ending.newest_params()
             networks = ending.network_files(newest)
         finally:
-            for role in self._roles:
+            for role in self._created():
                 ray.kill(role.handle)
         return Outcome(
             stopped_by=self._stopped_by,
@@ -175,6 +182,21 @@ class Supervisor:
 
     # Starting
 
+    def _created(self) -> list[Role]:
+        return [role for role in self._roles if role.handle is not None]
+
+    def _create(self, role: Role) -> None:
+        role.handle = role.create()
+        self._await_ready(role)
+
+    def _create_more(self) -> None:
+        """Those that have not been created, as soon as few enough others are starting."""
+        starting = sum(not role.ready for role in self._created())
+        for role in self._roles:
+            if role.handle is None and starting < self._starting_at_once:
+                self._create(role)
+                starting += 1
+
     def _await_ready(self, role: Role) -> None:
         role.ready = role.running = False
         role.starting_since = time.monotonic()
@@ -182,26 +204,28 @@ class Supervisor:
         def is_ready(_: Any) -> None:
             role.ready = True
             self._ready_seconds.setdefault(role.name, self._seconds())
-            if self._started and role in self._actors:
-                self._run_actor(role)
+            if self._started:
+                if role in self._actors:
+                    self._run_actor(role)
+                self._create_more()
 
         self._watch(role, role.handle.__ray_ready__.remote(), is_ready)
 
     def _check_readiness(self, now: float) -> None:
-        missing = [role for role in self._roles if not role.ready]
+        missing = [role for role in self._created() if not role.ready]
         patience = self._config.run.ready_seconds
         if missing and now - min(role.starting_since for role in missing) > patience:
             names = ", ".join(role.name for role in missing)
             self._fail(missing[0].name, f"not ready after {patience:g} s: {names}; wait longer with --ready-seconds")
         elif not self._started:
             self._display.starting(f"waiting for {', '.join(role.name for role in missing)}")
-            enough_actors = 2 * sum(role.ready for role in self._actors) >= len(self._actors)
-            if self._replay.ready and self._learner.ready and enough_actors:
+            if not missing:
                 self._start()
 
     def _start(self) -> None:
-        """Sets everybody going; actors that are not ready follow. With fewer than half there is too little to see."""
+        """Sets everybody going who is there; the others follow."""
         self._started = True
+        self._create(self._evaluator)
         broadcaster = ParamsBroadcaster(self._replay.handle, self._evaluator.handle)
         # Learner and actors all end when the replay server says stop: at max_env_steps, in any order.
         self._watch_run(
@@ -214,6 +238,7 @@ class Supervisor:
         for role in self._actors:
             if role.ready:
                 self._run_actor(role)
+        self._create_more()
 
     def _run_actor(self, role: Role) -> None:
         writer, reader = ReplayWriter(self._replay.handle), ParamsReader(self._learner.handle)

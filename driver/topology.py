@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,12 +13,15 @@ LOOKS_GROUP = "looks"  # the evaluator's concurrency group for the question that
 
 
 class Topology(NamedTuple):
-    """Handles; the driver created every one, because the death of a creator kills what it created."""
+    """Whom learning needs first, as handles, and how to create the others.
+
+    Only the driver creates Ray actors, because the death of a creator kills what it created.
+    """
 
     replay: ActorHandle[Any]
     learner: ActorHandle[Any]
-    evaluator: ActorHandle[Any]
-    actors: list[ActorHandle[Any]]
+    create_evaluator: Callable[[], ActorHandle[Any]]
+    create_actor: Callable[[int], ActorHandle[Any]]  # by actor id
 
 
 @dataclass(eq=False)
@@ -25,7 +29,8 @@ class Role:
     """A role's process as the driver knows it."""
 
     name: str
-    handle: Any
+    create: Callable[[], Any]
+    handle: Any = None  # once created
     ready: bool = False
     running: bool = False
     silent: bool = False  # left a last question unanswered

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.config import LearnerConfig, NetworkConfig
+from common.rows import columns
 from common.time_use import ACTIVITIES, TimeUse
 from common.types import Batch, EnvironmentSpec, Params, SampleReply, Transition
 from learner.gradient_step import GradientStep, flatten
@@ -129,13 +130,15 @@ class Learner:
 
     def _train(self, batch: Batch) -> None:
         # Copied once: torch must not write to Ray's read-only views, and the message is freed at once.
-        columns = Minibatch._make(torch.from_numpy(column.copy()) for column in batch.transition)
-        weight = torch.from_numpy(batch.importance_weight.copy())
-        self._value_range.widen(batch.transition.reward, batch.transition.discount)
+        own = Transition._make(column.copy() for column in columns(batch.rows))
+        self._value_range.widen(own.reward, own.discount)
         size = self._config.batch_size
-        minibatches = map(Minibatch, *(torch.split(column, size) for column in columns))
+        weight = np.ones(len(own.action), dtype=np.float32)
+        if batch.importance_weight is not None:
+            weight[:] = batch.importance_weight
+        minibatches = map(Minibatch, *(torch.split(torch.from_numpy(column), size) for column in own))
         errors: list[NDArray[np.float32]] = []
-        for minibatch, minibatch_weight in zip(minibatches, torch.split(weight, size), strict=True):
+        for minibatch, minibatch_weight in zip(minibatches, torch.split(torch.from_numpy(weight), size), strict=True):
             errors.append(self._update(minibatch, minibatch_weight))
             self.learner_steps += 1
             if self.learner_steps % self._config.target_sync_learner_steps == 0:
@@ -146,7 +149,7 @@ class Learner:
             if self._reached_the_limit():
                 break
         self._trained_priority = np.concatenate(errors)
-        self._trained_ids = batch.ids[: len(self._trained_priority)].copy()
+        self._trained_ids = batch.rows["id"][: len(self._trained_priority)].copy()
         if self._first_step_time is None:
             self._first_step_time = time.time()
         self._time_use.spent("updating")

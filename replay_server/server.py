@@ -168,8 +168,8 @@ class ReplayServer:
         )
 
     def _insert(self, chunk: Chunk) -> None:
-        self._buffer.insert(chunk.transition)
-        self._limiter.insert(len(chunk.transition.action))
+        self._buffer.insert(chunk.rows)
+        self._limiter.insert(len(chunk.rows))
         self._env_steps += chunk.env_steps
         self._episodes.add(chunk, self._env_steps, self._newest_version)
         self._chunks += 1
@@ -190,7 +190,8 @@ class ReplayServer:
         while self._sampling and not self._stopping and self._limiter.grants(self._sampling[0].rows):
             waiting = self._sampling.popleft()
             self._limiter.sample(waiting.rows)
-            waiting.granted.set_result(self._buffer.sample(waiting.rows, self._rng))
+            rows = self._buffer.sample(waiting.rows, self._rng)
+            waiting.granted.set_result(Batch(rows=rows, importance_weight=None))
         self._time_use.spent("sampling")
         if not self._limiter.holds_acks():
             self._release_acks()

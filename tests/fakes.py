@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from common.environment import Step
 from common.params import layer_shapes
-from common.types import Batch, Chunk, EnvironmentSpec, Episodes, Params, SampleReply, Transition
+from common.rows import columns, pack
+from common.types import Batch, Chunk, EnvironmentSpec, Episodes, Params, Rows, SampleReply, Transition
 
 WAIT_SECONDS = 20.0  # for another thread; a passing test never waits as long
 
@@ -27,10 +28,16 @@ def transitions(numbers: Iterable[int], observation_size: int = 2) -> Transition
     )
 
 
-def assert_rows_are(rows: Transition, numbers: Iterable[int]) -> None:
+def packed(numbers: Iterable[int], observation_size: int = 2) -> Rows:
+    """`transitions(numbers)` as an actor ships them."""
+    return pack(transitions(numbers, observation_size))
+
+
+def assert_rows_are(rows: Rows, numbers: Iterable[int]) -> None:
     """Every column of `rows` is that of `transitions(numbers)`, type and shape included."""
-    expected = transitions(numbers, rows.observation.shape[1])
-    for name, got, wanted in zip(Transition._fields, rows, expected, strict=True):
+    got_columns = columns(rows)
+    expected = transitions(numbers, got_columns.observation.shape[1])
+    for name, got, wanted in zip(Transition._fields, got_columns, expected, strict=True):
         assert got.dtype == wanted.dtype, name
         np.testing.assert_array_equal(got, wanted, err_msg=name)
 
@@ -58,9 +65,8 @@ def chunk(
     finished: Episodes | None = None,
 ) -> Chunk:
     """A chunk of `transitions(numbers)`, as read-only as one that Ray delivers."""
-    rows = transitions(numbers)
-    for column in rows:
-        column.flags.writeable = False
+    rows = packed(numbers)
+    rows.flags.writeable = False
     return Chunk(
         actor_id=actor_id,
         incarnation=incarnation,
@@ -68,7 +74,7 @@ def chunk(
         params_version=params_version,
         params_held=params_held,
         env_steps=env_steps,
-        transition=rows,
+        rows=rows,
         episodes=finished if finished is not None else episodes(),
     )
 
@@ -79,15 +85,12 @@ def sample_reply(
     """The reply that brings these rows under these ids, read-only like Ray's; `rows` None is one to wait for."""
     if rows is None:
         return SampleReply(batch=None, waiting_for="" if stop else "a test", env_steps=env_steps, stop=stop)
-    batch = Batch(
-        ids=np.array(list(ids), dtype=np.int64),
-        importance_weight=np.ones(len(rows.action), dtype=np.float32),
-        transition=rows,
+    sampled = pack(rows)
+    sampled["id"] = list(ids)
+    sampled.flags.writeable = False
+    return SampleReply(
+        batch=Batch(rows=sampled, importance_weight=None), waiting_for="", env_steps=env_steps, stop=stop
     )
-    assert batch.ids.shape == rows.action.shape
-    for column in (batch.ids, batch.importance_weight, *rows):
-        column.flags.writeable = False
-    return SampleReply(batch=batch, waiting_for="", env_steps=env_steps, stop=stop)
 
 
 def environment_spec(

@@ -19,6 +19,7 @@ from actors.policy import exponential_epsilon
 from common.config import ActorConfig
 from common.environment import probe
 from common.params import layer_shapes
+from common.rows import columns
 from common.types import AddReply, Chunk, EnvironmentSpec, Params, Published, Transition
 
 HIDDEN = (8,)
@@ -90,8 +91,8 @@ class Writer:
         assert chunk.seq == len(self.chunks)
         assert chunk.incarnation == self._incarnation
         assert chunk.env_steps >= 0
-        assert chunk.params_held >= chunk.params_version or not len(chunk.transition.action)
-        self._check(chunk.transition)
+        assert chunk.params_held >= chunk.params_version or not len(chunk.rows)
+        self._check(columns(chunk.rows))
         count = len(chunk.episodes.episode_return)
         assert [(column.shape, column.dtype.name) for column in chunk.episodes] == [
             ((count,), "float64"), ((count,), "int64"), ((count,), "float32"), ((count,), "int64"),
@@ -115,7 +116,7 @@ class Writer:
     def rows(self) -> Transition:
         """Of all chunks."""
         return Transition._make(
-            np.concatenate(column) for column in zip(*(chunk.transition for chunk in self.chunks), strict=True)
+            np.concatenate(column) for column in zip(*(columns(chunk.rows) for chunk in self.chunks), strict=True)
         )
 
     def episodes(self, name: str) -> list[float]:
@@ -198,7 +199,7 @@ def test_chunks_add_up_to_the_real_environment_steps(env_id: str, n_step: int) -
     assert {chunk.actor_id for chunk in replay.chunks} == {2}
     env_steps = sum(chunk.env_steps for chunk in replay.chunks)
     assert env_steps == Counting.real_steps - before
-    assert all(16 <= len(chunk.transition.action) < 16 + 3 * n_step for chunk in replay.chunks)
+    assert all(16 <= len(chunk.rows) < 16 + 3 * n_step for chunk in replay.chunks)
     waiting = env_steps - len(replay.rows.action)  # start states still within the n-step window
     assert waiting == 0 if n_step == 1 else 0 <= waiting <= 3 * (n_step - 1)
 
@@ -233,10 +234,10 @@ def test_every_chunk_has_its_own_arrays() -> None:
     actor, replay = started("Counting-v0", config(chunk_rows=4))
     for _ in range(4):
         actor.step()
-    first = replay.chunks[0].transition.observation.copy()
+    first = replay.chunks[0].rows["observation"].copy()
     for _ in range(8):
         actor.step()
-    np.testing.assert_array_equal(replay.chunks[0].transition.observation, first)
+    np.testing.assert_array_equal(replay.chunks[0].rows["observation"], first)
     assert replay.rows.observation[:, 0].tolist() == list(range(12))
     assert replay.rows.next_observation[:, 0].tolist() == list(range(1, 13))
 
@@ -258,7 +259,7 @@ def test_the_params_version_of_a_chunk_is_the_oldest_acted_with_in_its_rows(n_st
             version += 100
             actor.set_params(params(version, spec))
     for chunk in replay.chunks:
-        spans = zip(chunk.transition.observation[:, 0], chunk.transition.next_observation[:, 0], strict=True)
+        spans = zip(chunk.rows["observation"][:, 0], chunk.rows["next_observation"][:, 0], strict=True)
         oldest = min(min(acted_with[int(first) : int(after)]) for first, after in spans)
         assert chunk.params_version == oldest
     assert version > 500
@@ -328,7 +329,7 @@ def test_a_chunk_ships_when_it_is_full() -> None:
         actor.step()
         chunks.append(len(replay.chunks))
     assert chunks == [0, 0, 1, 1, 1, 2]  # 9 rows each
-    assert [len(chunk.transition.action) for chunk in replay.chunks] == [9, 9]
+    assert [len(chunk.rows) for chunk in replay.chunks] == [9, 9]
     assert actor.stats().chunks == 2
 
 
@@ -350,7 +351,7 @@ def test_a_chunk_that_ships_by_time_may_bring_environment_steps_and_no_rows() ->
     for _ in range(4):
         clock.now += 1
         actor.step()
-    assert [len(chunk.transition.action) for chunk in replay.chunks] == [0, 0, 2, 2]
+    assert [len(chunk.rows) for chunk in replay.chunks] == [0, 0, 2, 2]
     assert [chunk.env_steps for chunk in replay.chunks] == [2, 2, 2, 2]
 
 

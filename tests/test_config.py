@@ -198,7 +198,7 @@ def test_a_sample_reply_stays_under_100_kib_unless_one_minibatch_alone_does_not(
     if count < 12:
         one = sample_reply(transitions(range(batch_size), observation_size), range(batch_size))
         assert one.batch is not None
-        row_bytes = sum(column.nbytes for column in (one.batch.ids, one.batch.importance_weight, *one.batch.transition))
+        row_bytes = one.batch.rows.nbytes
         assert (count + 1) * row_bytes > 95 * 1024  # one more would have come too near
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import assert_rows_are, chunk, episodes
+from fakes import assert_rows_are, chunk, episodes, packed
 
 from common.config import ReplayConfig
 from common.types import AddReply, Published, SampleReply, SampleRequest
@@ -138,9 +138,9 @@ async def test_a_sample_waits_until_enough_is_inserted() -> None:
     reply: SampleReply = await sampling
     assert (reply.env_steps, reply.stop, reply.waiting_for) == (5, False, "")
     assert reply.batch is not None
-    assert len(reply.batch.ids) == 4
-    assert set(reply.batch.ids.tolist()) <= set(range(5))
-    assert_rows_are(reply.batch.transition, reply.batch.ids)
+    assert len(reply.batch.rows["id"]) == 4
+    assert set(reply.batch.rows["id"].tolist()) <= set(range(5))
+    assert_rows_are(reply.batch.rows, reply.batch.rows["id"])
     assert (await replay.report(0)).stats.waiting_for == ""
 
 
@@ -153,7 +153,7 @@ async def test_waiting_sample_calls_are_served_in_the_order_of_arrival() -> None
     await all_that_can_be_done()
     assert (first.done(), second.done()) == (True, False)
     await replay.add(chunk(1, range(4, 5)))
-    assert len((await second).batch.ids) == 1
+    assert len((await second).batch.rows["id"]) == 1
 
 
 @on_a_loop
@@ -161,11 +161,10 @@ async def test_what_was_sampled_is_a_copy_of_what_came() -> None:
     replay = server(learning_starts=2)
     sent = chunk(0, range(3))
     await replay.add(sent)
-    for column in sent.transition:
-        column.flags.writeable = True
-        column.fill(99)
+    sent.rows.flags.writeable = True
+    sent.rows["observation"] = 99
     batch = (await replay.sample(request(4))).batch
-    assert_rows_are(batch.transition, batch.ids)
+    assert_rows_are(batch.rows, batch.rows["id"])
 
 
 @on_a_loop
@@ -307,7 +306,6 @@ async def test_td_errors_of_evicted_items_are_counted() -> None:
 @on_a_loop
 async def test_a_chunk_of_another_shape_is_refused() -> None:
     replay = server()
-    narrow = chunk(0, range(3))
-    narrow = narrow._replace(transition=narrow.transition._replace(observation=np.zeros((3, 1), dtype=np.float32)))
-    with pytest.raises(ValueError, match=r"observation has shape \(3, 1\), expected \(3, 2\)"):
+    narrow = chunk(0)._replace(rows=packed(range(3), observation_size=1))
+    with pytest.raises(ValueError, match=r"rows of .*\(1,\).*, expected .*\(2,\)"):
         await replay.add(narrow)

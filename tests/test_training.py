@@ -6,6 +6,7 @@ import dataclasses
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,26 @@ def train(
     plan = make_plan(config, embedded=True)
     began = time.monotonic()
     display = Display(plan.config, plan.solved_return)
-    return run_once(plan, path, display, signals or StopSignals(), build, lambda: time.monotonic() - began)
+    return run_once(
+        plan, path, display, signals or StopSignals(), build, lambda: time.monotonic() - began, starting_at_once=8
+    )
+
+
+def build_and_kill_actor(actor_id: int) -> Callable[[Plan, str], Topology]:
+    """Kills the process of this actor once it plays."""
+
+    def build(plan: Plan, namespace: str) -> Topology:
+        topology = build_topology(plan, namespace)
+
+        def create(created_id: int) -> Any:
+            handle = topology.create_actor(created_id)
+            if created_id == actor_id:
+                kill_once_it_plays(handle)
+            return handle
+
+        return topology._replace(create_actor=create)
+
+    return build
 
 
 def kill_once_it_plays(actor: Any) -> None:
@@ -116,13 +136,8 @@ def test_params_that_force_an_action_reach_every_actor_and_a_replaced_one(tmp_pa
         learner=dataclasses.replace(base.learner, learning_rate=1e-5, learning_rate_final=1e-5),
     )
 
-    def build_and_kill(plan: Plan, namespace: str) -> Topology:
-        topology = build_topology(plan, namespace)
-        kill_once_it_plays(topology.actors[1])
-        return topology
-
     run = tmp_path / "run"
-    summary = train(forced, run, build_and_kill)
+    summary = train(forced, run, build_and_kill_actor(1))
     episodes = pq.read_table(run / "episodes.parquet").to_pylist()
     assert {row["actor_id"] for row in episodes} == {0, 1}
     assert {row["episode_return"] for row in episodes} == {5.0}
@@ -183,10 +198,16 @@ def test_an_infinite_reward_ends_the_run_with_the_reason(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("role", ["replay", "learner", "evaluator"])
 def test_a_killed_role_ends_the_run_by_its_name_and_keeps_the_files(tmp_path: Path, role: str) -> None:
+    def ready_and_killed(handle: Any) -> Any:
+        ray.get(handle.__ray_ready__.remote(), timeout=60)
+        ray.kill(handle)
+        return handle
+
     def build_and_kill(plan: Plan, namespace: str) -> Topology:
         topology = build_topology(plan, namespace)
-        ray.get([handle.__ray_ready__.remote() for handle in topology[:3]], timeout=60)
-        ray.kill(getattr(topology, role))
+        if role == "evaluator":
+            return topology._replace(create_evaluator=lambda: ready_and_killed(topology.create_evaluator()))
+        ready_and_killed(getattr(topology, role))
         return topology
 
     summary = train(config("CartPole-v1"), tmp_path, build_and_kill)
@@ -199,19 +220,14 @@ def test_actors_that_die_again_and_again_end_the_run(tmp_path: Path) -> None:
     base = config("CartPole-v1", max_env_steps=None)
     stubborn = dataclasses.replace(base, run=dataclasses.replace(base.run, actor_restarts_per_minute=0))
 
-    def build_and_kill(plan: Plan, namespace: str) -> Topology:
-        topology = build_topology(plan, namespace)
-        kill_once_it_plays(topology.actors[0])
-        return topology
-
-    summary = train(stubborn, tmp_path, build_and_kill)
+    summary = train(stubborn, tmp_path, build_and_kill_actor(0))
     assert summary["error"].startswith("actor-0")
     assert "1 actor processes died within a minute, 0 are replaced" in summary["error"]
 
 
 def test_roles_that_do_not_come_up_are_named(tmp_path: Path) -> None:
-    """More roles than the session has CPUs: most actors fit nowhere."""
-    base = config("CartPole-v1")
+    """More roles than the session's 12 CPUs: after replay server, learner, evaluator and 9 actors nothing fits."""
+    base = config("CartPole-v1", max_env_steps=None)
     crowded = dataclasses.replace(
         base,
         run=dataclasses.replace(base.run, ready_seconds=5.0),
@@ -219,10 +235,8 @@ def test_roles_that_do_not_come_up_are_named(tmp_path: Path) -> None:
     )
     summary = train(crowded, tmp_path)
     assert summary["stopped_by"] == "error"
-    assert "not ready after 5 s: evaluator, actor-1" in summary["error"]
-    assert "actor-39" in summary["error"]
-    assert "learner" not in summary["error"]
-    assert summary["learner_steps"] == 0
+    assert summary["error"].startswith("actor-9: not ready after 5 s: actor-9, actor-10, ")
+    assert "--ready-seconds" in summary["error"]
 
 
 def test_a_limit_of_seconds_holds_while_roles_are_still_starting(tmp_path: Path) -> None:
