@@ -62,6 +62,7 @@ class _Policy(NamedTuple):
 
     version: int
     q_function: QFunction
+    since: float  # time.time() when it was taken
 
 
 class Actor:
@@ -146,7 +147,7 @@ class Actor:
         """Takes newer params, from the next step on. Raises ValueError when they do not fit the network."""
         check_arrays(params.arrays, self._shapes)
         if self._policy is None or params.version > self._policy.version:
-            self._policy = _Policy(version=params.version, q_function=QFunction(params.arrays))
+            self._policy = _Policy(params.version, QFunction(params.arrays), since=time.time())
 
     def stats(self) -> ActorStats:
         """A snapshot, from another thread."""
@@ -179,6 +180,7 @@ class Actor:
             seq=self._seq,
             params_version=self._oldest_version,
             params_held=self._policy.version,
+            params_held_since=self._policy.since,
             env_steps=self._env_steps,
             rows=self._rows[: self._row_count],
             episodes=self._episodes.take(),

@@ -92,6 +92,8 @@ def _in_the_system(settings: Learning, run: Path, seed: int) -> dict[str, float]
         "waiting_share": spent["sampling"] / sum(spent.values()),
         "broadcasting_share": spent["broadcasting"] / sum(spent.values()),
         "broadcasting_microseconds": 1e6 * spent["broadcasting"] / syncs,
+        "params_delay_median_seconds": last["params_delay_median_seconds"],
+        "params_delay_p99_seconds": last["params_delay_p99_seconds"],
         "actors_cores": (cpu[-1][1] - cpu[-2][1]) / (cpu[-1][0] - cpu[-2][0]),
     }
 
@@ -118,6 +120,13 @@ def report(rows: list[dict[str, Any]]) -> None:
         ("time asking and waiting for rows, %", [100 * row["waiting_share"] for row in rows], ".1f", "8, aim for 3"),
         ("time publishing params, %", [100 * row["broadcasting_share"] for row in rows], ".2f", "2"),
         ("a sync, microseconds", [row["broadcasting_microseconds"] for row in rows], ",.0f", ""),
+        (
+            "from publication to the last actor acting with them, ms, p50",
+            [1e3 * row["params_delay_median_seconds"] for row in rows],
+            ".0f",
+            "",
+        ),
+        ("the same, p99", [1e3 * row["params_delay_p99_seconds"] for row in rows], ".0f", ""),
         ("actors together, cores", [row["actors_cores"] for row in rows], ".2f", "0.4"),
     ):
         table.add_row(what, spread(values, form), bar)

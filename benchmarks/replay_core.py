@@ -323,6 +323,7 @@ def _chunk(seq: int, rows: Transition) -> Chunk:
         seq=seq,
         params_version=0,
         params_held=0,
+        params_held_since=0.0,
         env_steps=len(rows.action),
         rows=pack(rows),
         episodes=join_episodes([]),

@@ -55,7 +55,8 @@ class Chunk(NamedTuple):
     incarnation: int  # 0, then one more for each process that replaced the actor
     seq: int  # 0, 1, 2 ... within the incarnation
     params_version: int  # the oldest acted with in it, learner steps
-    params_held: int  # what the actor would act with next, learner steps
+    params_held: int  # the newest acted with in it, learner steps
+    params_held_since: float  # time.time() when the actor took them
     env_steps: int  # real environment steps since the last chunk
     rows: Rows  # [N]; the replay server gives them their ids
     episodes: Episodes
@@ -106,6 +107,7 @@ class Published(NamedTuple):
     """Params on their way to the actors."""
 
     version: int  # learner steps
+    published_time: float  # time.time() at the learner
     content: Any  # Params, or in a list of one Ray's reference to them, which the clients resolve
 
 

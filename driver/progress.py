@@ -36,6 +36,8 @@ class Progress(NamedTuple):
     policy_lag_mean: float | None  # learner steps, over all chunks
     policy_lag_recent: float | None  # of the last 100 chunks
     policy_lag_max: int
+    params_delay_median_seconds: float | None  # from publication to the last actor that acts with them
+    params_delay_p99_seconds: float | None
     replay_size: int
     replay_fill: float  # share of the capacity
     chunks: int
@@ -100,6 +102,8 @@ def observe(
         policy_lag_mean=finite(replay.policy_lag_mean),
         policy_lag_recent=finite(replay.policy_lag_recent),
         policy_lag_max=replay.policy_lag_max,
+        params_delay_median_seconds=finite(replay.params_delay_median_seconds),
+        params_delay_p99_seconds=finite(replay.params_delay_p99_seconds),
         replay_size=replay.replay_size,
         replay_fill=replay.replay_size / config.replay.replay_capacity_transitions,
         chunks=replay.chunks,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from contextlib import suppress
 from typing import Any
@@ -40,7 +41,8 @@ class ParamsBroadcaster:
             message = ray.put(params)
             content = [message]
         _collect(self._publications)
-        self._publications.append(self._publish.remote(Published(version=params.version, content=content)))
+        published = Published(version=params.version, published_time=time.time(), content=content)
+        self._publications.append(self._publish.remote(published))
         _collect(self._evaluations)
         if len(self._evaluations) < _CALLS_IN_FLIGHT:
             self._evaluations.append(self._evaluate.remote(message))

@@ -27,6 +27,7 @@ from common.types import AddReply, Batch, Chunk, Published, SampleReply, SampleR
 from replay_server.buffer import ReplayBuffer
 from replay_server.deduplication import SeenSequences
 from replay_server.episode_log import EpisodeLog, EpisodesReply
+from replay_server.params_delay import ParamsDelay
 from replay_server.random_blocks import RandomBlocks
 from replay_server.rate_limiter import RateLimiter
 
@@ -47,6 +48,8 @@ class ReplayStats(NamedTuple):
     policy_lag_mean: float  # learner steps, over all chunks; NaN before the first
     policy_lag_max: int
     policy_lag_recent: float  # of the last 100 chunks
+    params_delay_median_seconds: float  # from publication to the last actor that acts with them; NaN at first
+    params_delay_p99_seconds: float
     seconds_since_insert: float
     waiting_for: str  # why somebody waits; "" when nobody does
     actors_waiting: int
@@ -88,6 +91,7 @@ class ReplayServer:
         self._env_steps = 0
         self._newest_version = 0
         self._published: Published | None = None
+        self._params_delay = ParamsDelay()
         self._chunks = 0
         self._duplicates = 0
         self._lag_sum = 0
@@ -140,6 +144,7 @@ class ReplayServer:
         self._newest_version = max(self._newest_version, published.version)
         if self._published is None or published.version > self._published.version:
             self._published = published
+            self._params_delay.published(published.version, published.published_time)
 
     async def stop(self) -> None:
         """The run ends: everybody who waits, and every later call, is told so."""
@@ -161,6 +166,8 @@ class ReplayServer:
             policy_lag_mean=self._lag_sum / self._chunks if self._chunks else float("nan"),
             policy_lag_max=self._lag_max,
             policy_lag_recent=float(np.mean(self._recent_lags)) if self._recent_lags else float("nan"),
+            params_delay_median_seconds=self._params_delay.percentile(50),
+            params_delay_p99_seconds=self._params_delay.percentile(99),
             seconds_since_insert=time.monotonic() - self._last_insert,
             waiting_for=self._why_somebody_waits(),
             actors_waiting=len(self._held),
@@ -175,6 +182,7 @@ class ReplayServer:
         self._chunks += 1
         # A replaced actor, which asks the learner, may be faster than the publication of what it acted with.
         self._newest_version = max(self._newest_version, chunk.params_version)
+        self._params_delay.acting(chunk.actor_id, chunk.params_held, chunk.params_held_since)
         lag = self._newest_version - chunk.params_version
         self._lag_sum += lag
         self._lag_max = max(self._lag_max, lag)

@@ -61,6 +61,7 @@ def chunk(
     incarnation: int = 0,
     params_version: int = 0,
     params_held: int = 0,
+    params_held_since: float = 0.0,
     env_steps: int = 0,
     finished: Episodes | None = None,
 ) -> Chunk:
@@ -73,6 +74,7 @@ def chunk(
         seq=seq,
         params_version=params_version,
         params_held=params_held,
+        params_held_since=params_held_since,
         env_steps=env_steps,
         rows=rows,
         episodes=finished if finished is not None else episodes(),

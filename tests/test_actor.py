@@ -281,7 +281,7 @@ def test_params_that_come_with_an_ack_are_acted_with_next() -> None:
 
     def publish() -> None:
         newest = params(next(versions), spec)
-        replay.published = Published(version=newest.version, content=newest)
+        replay.published = Published(version=newest.version, published_time=0.0, content=newest)
 
     actor, replay = started("Counting-v0", config(chunk_rows=2), at_add=publish)
     for _ in range(6):
