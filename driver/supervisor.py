@@ -37,6 +37,7 @@ from replay_server.client import ReplayWriter
 from replay_server.server import ReplayReport
 
 _TICK_SECONDS = 0.2
+_FIRST_ACTORS = 3  # they start while the learner imports torch; learning from fewer takes more steps
 _POLL_SECONDS = 1.0
 _SILENCE_SECONDS = 3.0  # of the learner, before the others are asked without it
 _CAUSE_SECONDS = 5.0  # for the death behind a peer's failure to show
@@ -110,7 +111,7 @@ class Supervisor:
     def run(self) -> Outcome:
         """Until the run ends, for whatever reason; the roles are gone then."""
         try:
-            for role in (self._replay, self._learner, *self._actors[: self._starting_at_once]):
+            for role in (self._replay, self._learner, *self._actors[: max(_FIRST_ACTORS, self._starting_at_once)]):
                 self._create(role)
             while self._stopped_by is None:
                 self._collect(_TICK_SECONDS)
