@@ -194,7 +194,7 @@ class ReplayConfig:
 class EvaluatorConfig:
     """Evaluator: looks and confirmations."""
 
-    evaluation_interval_learner_steps: int = 200
+    evaluation_interval_learner_steps: int = 400
     """At most one look in so many learner steps."""
     solved_return: float | None = None
     """Mean return that counts as solved [the environment's threshold]."""

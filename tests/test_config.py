@@ -239,7 +239,7 @@ def test_resolving_changes_nothing_else() -> None:
     assert config.replay.tolerance_samples is None
     assert resolved == dataclasses.replace(
         config,
-        actor=dataclasses.replace(config.actor, chunk_rows=64),
+        actor=dataclasses.replace(config.actor, chunk_rows=config.actor.rows_per_chunk),
         replay=dataclasses.replace(config.replay, tolerance_samples=resolved.replay.tolerance_samples),
     )
     assert np.isfinite(resolved.replay.tolerance_samples)

@@ -189,7 +189,7 @@ def assert_all_gone(processes: list[psutil.Process]) -> None:
     assert alive == []
 
 
-LONG = ("--actors", "2", "--no-stop-when-solved", "--hidden", "16", "--samples-per-insert", "4")
+LONG = ("--actors", "2", "--no-stop-when-solved", "--hidden", "16", "--max-env-steps", "1000000000")
 
 
 def test_a_killed_actor_is_replaced_and_an_interrupt_saves_even_where_it_arrives_ignored(tmp_path: Path) -> None:
