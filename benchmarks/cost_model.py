@@ -36,7 +36,7 @@ class CostModel:
     rows: Path
     """What scaling wrote with --json."""
     cluster_actors: int = 256
-    """Actors of a cluster where every role has a core of its own; 8 environments each."""
+    """Actors of a cluster where every role has a core of its own."""
 
 
 class Costs(NamedTuple):

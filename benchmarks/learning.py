@@ -66,7 +66,7 @@ def _alone(module: str, settings: Learning) -> float:
 
 
 def _in_the_system(settings: Learning, run: Path, seed: int) -> dict[str, float]:
-    """Between the first progress after 1,000 learner steps and the last; CPU time of the actors by psutil."""
+    """From the first progress after 1,000 learner steps with all actors there, to the last; actors by psutil."""
     options = ["--actors", str(settings.actors), "--batch-size", str(settings.batch_size), "--seed", str(seed)]
     limits = ["--no-stop-when-solved", "--max-seconds", str(settings.seconds), "--no-dashboard"]
     command = [sys.executable, str(ROOT / "launch.py"), *options, *limits, "--run-dir", str(run)]
@@ -79,7 +79,13 @@ def _in_the_system(settings: Learning, run: Path, seed: int) -> dict[str, float]
     if process.returncode != 0 or len(cpu) < 2:
         raise RuntimeError(f"{' '.join(command)} exited with {process.returncode} after {len(cpu)} progress lines")
     table = pq.read_table(run / "metrics.parquet").to_pylist()
-    moments = [row for row in table if row["kind"] == "progress" and row["learner_steps"] > _WARM_UP_LEARNER_STEPS]
+    moments = [
+        row
+        for row in table
+        if row["kind"] == "progress"
+        and row["learner_steps"] > _WARM_UP_LEARNER_STEPS
+        and row["actors_alive"] == settings.actors
+    ]
     first, last = moments[0], moments[-1]
     spent = {
         activity: last[column("learner", activity)] - first[column("learner", activity)]

@@ -32,7 +32,7 @@ FOR_THE_MODEL = {
 }
 PARTS = ("learner", "replay server", "actors", "others")  # others: evaluator, driver and Ray's own processes
 _PART_OF_ROLE = {"learner": "learner", "replay server": "replay server", "actor": "actors"}
-_SECONDS_AN_ACTOR = 0.5  # by which each actor's process lengthens the start on 2 cores
+_SECONDS_AN_ACTOR = 1.0  # by which each actor's process lengthens the start on 2 cores
 _FEWEST_ROWS = 3
 _NO_LOOKS = 10**9  # learner steps between them
 
@@ -43,7 +43,7 @@ class Scaling:
 
     actors: tuple[int, ...] = (1, 2, 4, 8, 16)
     """Actor processes."""
-    envs_per_actor: tuple[int, ...] = (1, 4, 16, 64, 256)
+    envs_per_actor: tuple[int, ...] = (1, 8, 32, 128, 256)
     """Environments of each actor."""
     batch_size: tuple[int, ...] = (32, 64, 128, 256, 512, 1024)
     """Transitions in a learner step."""
@@ -51,12 +51,12 @@ class Scaling:
     """Units in each of two hidden layers."""
     samples_per_insert: tuple[float, ...] = (4.0, 128.0)
     """Not drawn; tells the cost model an insert from a sample."""
-    chunk_rows: tuple[int, ...] = (16, 256)
+    chunk_rows: tuple[int, ...] = (32, 640)
     """Not drawn; tells the cost model a call from a row."""
-    seconds: float = 20.0
-    """Length of each run, start included; half a second longer for each actor."""
+    seconds: float = 16.0
+    """Length of each run, start included; a second longer for each actor."""
     settle_seconds: float = 3.0
-    """Seconds after the first learner steps that are not counted."""
+    """Seconds that are not counted once the learner learns and every actor plays."""
     repeats: int = 3
     """Rounds over all points."""
     picture: Path | None = None
@@ -69,11 +69,11 @@ class Point(NamedTuple):
     """The settings that move."""
 
     actors: int = 8
-    envs_per_actor: int = 8
+    envs_per_actor: int = 32
     batch_size: int = 128  # transitions
     hidden: int = 128  # units in each of two layers
     samples_per_insert: float = 32.0
-    chunk_rows: int = 64  # transitions
+    chunk_rows: int = ActorConfig().rows_per_chunk  # transitions
 
     def options(self) -> list[str]:
         """Of launch.py, but for --actors."""
@@ -110,8 +110,8 @@ def points_and_curves(settings: Scaling) -> dict[Point, list[str]]:
     for curve in [*CURVES, *FOR_THE_MODEL]:
         for value in getattr(settings, curve):
             point = Point()._replace(**{curve: value})
-            if curve == "actors":  # their number decides how large a chunk is
-                point = point._replace(chunk_rows=ActorConfig(actors=value).rows_per_chunk)
+            if curve in ("actors", "envs_per_actor"):  # these decide how large a chunk is
+                point = point._replace(chunk_rows=ActorConfig(**{curve: value}).rows_per_chunk)
             points.setdefault(point, []).append(curve)
     return points
 
@@ -147,14 +147,17 @@ def measure_point(point: Point, settings: Scaling, run_dir: Path) -> dict[str, A
 def run_point(
     point: Point, seconds: float, settle_seconds: float, run_dir: Path
 ) -> tuple[CpuWatch, list[dict[str, Any]]]:
-    """One run, with its rows of metrics.parquet from `settle_seconds` after the first learner steps to the end."""
+    """One run, with its rows of metrics.parquet from `settle_seconds` after everybody is there to the end."""
     watch = CpuWatch()
     looks = ["--evaluation-interval-learner-steps", str(_NO_LOOKS)]
     summary = launch_and_watch([*run_options(point.actors, seconds), *point.options(), *looks], run_dir, watch)
     if summary["error"]:
         raise RuntimeError(f"the run in {run_dir} failed: {summary['error']}")
     progress = [row for row in pq.read_table(run_dir / METRICS).to_pylist() if row["kind"] == "progress"]
-    learning_since = next((row["seconds"] for row in progress if row["learner_steps"] > 0), seconds)
+    learning_since = next(
+        (row["seconds"] for row in progress if row["learner_steps"] > 0 and row["actors_alive"] == point.actors),
+        seconds,
+    )
     return watch, [row for row in progress if learning_since + settle_seconds <= row["seconds"] <= seconds]
 
 
