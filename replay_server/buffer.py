@@ -39,6 +39,7 @@ class ReplayBuffer:
         self.evicted_updates = 0  # priority updates for items that were gone
         self._rows: Rows = np.zeros(capacity, dtype=row_dtype(observation_size))
         self._ids = self._rows["id"]
+        self._bytes = self._rows.view(np.void(self._rows.itemsize).dtype)  # to copy whole rows, not field by field
         self._priority = np.zeros(capacity, dtype=np.float32)  # |TD error| last seen, NaN before the first
 
     @property
@@ -54,12 +55,12 @@ class ReplayBuffer:
         kept = min(len(rows), self.capacity)  # of a chunk larger than the ring only its end stays
         first = (self.inserted + len(rows) - kept) % self.capacity
         until_wrap = min(kept, self.capacity - first)
-        newest, newest_ids = rows[len(rows) - kept :], ids[len(rows) - kept :]
+        newest, newest_ids = rows[len(rows) - kept :].view(self._bytes.dtype), ids[len(rows) - kept :]
         for slots, part in (
             (slice(first, first + until_wrap), slice(until_wrap)),
             (slice(kept - until_wrap), slice(until_wrap, None)),
         ):
-            self._rows[slots] = newest[part]
+            self._bytes[slots] = newest[part]
             self._ids[slots] = newest_ids[part]
             self._priority[slots] = np.nan
         self.inserted += len(rows)
