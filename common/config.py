@@ -41,7 +41,7 @@ class ActorConfig:
 
     actors: int = 8
     """Actor processes."""
-    envs_per_actor: int = 32
+    envs_per_actor: int = 12
     """Environments that each actor steps."""
     gamma: float = 0.99
     """Discount for each environment step."""
@@ -51,7 +51,7 @@ class ActorConfig:
     """Exploration: exponential decay, or the Ape-X ladder."""
     epsilon_start: float = 1.0
     """Exponential: epsilon at the start."""
-    epsilon_end: float = 0.05
+    epsilon_end: float = 0.1
     """Exponential: epsilon in the end."""
     epsilon_decay_env_steps: float = 2000.0
     """Global environment steps to 1/e."""
@@ -129,7 +129,7 @@ class LearnerConfig:
     """Loss of the TD error."""
     huber_delta: float = 5.0
     """|TD error| where Huber turns linear."""
-    learning_rate: float = 6e-3
+    learning_rate: float = 4e-3
     """Adam's step size at the start."""
     learning_rate_final: float = 5e-5
     """Adam's step size after the decay."""
