@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def build_topology(plan: Plan, namespace: str) -> Topology:
-    """Creates the Ray actors that learning begins with, and says how to create the rest; nothing runs yet."""
+    """Creates replay server and learner, and says how to create the rest; nothing runs yet."""
     import ray
 
     from actors.actor import Actor

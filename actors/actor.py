@@ -162,7 +162,7 @@ class Actor:
         )
 
     def _global_env_steps(self) -> float:
-        """The authority's count at the last ack, and since then as if all actors were as fast as this one."""
+        """The authority's count at the last ack, and since then as if all actors played, as fast as this one."""
         return self._acked_env_steps + self._env_steps * self._config.actors
 
     def _keep(self, rows: Transition, version: int) -> None:

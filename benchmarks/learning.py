@@ -86,6 +86,8 @@ def _in_the_system(settings: Learning, run: Path, seed: int) -> dict[str, float]
         and row["learner_steps"] > _WARM_UP_LEARNER_STEPS
         and row["actors_alive"] == settings.actors
     ]
+    if len(moments) < 2:
+        raise RuntimeError(f"{run}: not every actor came up in time; ask for more --seconds")
     first, last = moments[0], moments[-1]
     spent = {
         activity: last[column("learner", activity)] - first[column("learner", activity)]

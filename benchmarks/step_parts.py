@@ -104,7 +104,8 @@ def _actor_parts(settings: StepParts, rng: np.random.Generator) -> dict[str, Cal
     q_values = q_function(observation)
     action = epsilon_greedy(q_values, epsilon, rng)
     step = vector.step(action)
-    completed = accumulator.add(observation, action, step)
+    for _ in range(3):  # n steps, until rows are complete
+        completed = accumulator.add(observation, action, step)
     chunk = np.zeros(len(completed.action), dtype=row_dtype(4))
     return {
         f"actor: Q-values of {envs} environments": lambda: q_function(observation),

@@ -37,6 +37,8 @@ class Ending:
         """Tells everybody, and waits for the `run` calls given; with `final_look` after one at the newest params."""
         self._replay.handle.stop.remote()
         if self._evaluator.handle is not None:
+            # It passes over versions while it is busy or still starting; the newest is what it should end with.
+            _ask(self._learner, "newest", _control(self._evaluator, "set_params").remote)
             _control(self._evaluator, "stop").remote(final_look=final_look)
         if runs:
             ray.wait(list(runs), num_returns=len(runs), timeout=_STOP_SECONDS)

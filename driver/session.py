@@ -26,7 +26,7 @@ class RaySession:
 
     def __init__(self, description: str, dashboard_url: str | None, embedded: bool, cores: int) -> None:
         self.description = description
-        self.starting_at_once = max(1, cores // 2)  # processes beside a learner, which keeps a core
+        self.starting_at_once = max(1, cores // 2)  # processes beside the learner: half of the cores
         self.dashboard_url = dashboard_url
         self.embedded = embedded
 

@@ -99,7 +99,7 @@ class Supervisor:
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
         self._questions: dict[str, Any] = {}  # -> ref of its last asking
         self._learner_asked = 0.0
-        self._ready_seconds: dict[str, float] = {"roles created": seconds()}  # when each first came up
+        self._ready_seconds: dict[str, float] = {"first roles created": seconds()}  # when each first came up
         self._started = False
         self._stopped_by: str | None = None
         self._failure: Failure | None = None
@@ -148,7 +148,8 @@ class Supervisor:
             self._end("max_seconds")
         if self._peer_failure is not None and now - self._peer_failure[0] > _CAUSE_SECONDS:
             self._fail(*self._peer_failure[1])
-        self._check_readiness(now)
+        if self._stopped_by is None:
+            self._check_readiness(now)
         if self._started and now - self._polled >= _POLL_SECONDS:
             self._polled = now
             self._poll()
@@ -205,7 +206,7 @@ class Supervisor:
         def is_ready(_: Any) -> None:
             role.ready = True
             self._ready_seconds.setdefault(role.name, self._seconds())
-            if self._started:
+            if self._started and self._stopped_by is None:
                 if role in self._actors:
                     self._run_actor(role)
                 self._create_more()
@@ -220,7 +221,8 @@ class Supervisor:
             self._fail(missing[0].name, f"not ready after {patience:g} s: {names}; wait longer with --ready-seconds")
         elif not self._started:
             self._display.starting(f"waiting for {', '.join(role.name for role in missing)}")
-            if not missing:
+            enough_actors = sum(role.ready for role in self._actors) >= min(_FIRST_ACTORS, len(self._actors))
+            if self._replay.ready and self._learner.ready and enough_actors:
                 self._start()
 
     def _start(self) -> None:

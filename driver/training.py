@@ -112,7 +112,11 @@ def compare(
         def train_once(config: Config, run_path: Path) -> dict[str, Any]:
             run_folder.create_run_dir(run_path)
             began = time.monotonic()
-            seconds, at_once = lambda: time.monotonic() - began, ray_session.starting_at_once
+            at_once = ray_session.starting_at_once
+
+            def seconds() -> float:
+                return time.monotonic() - began
+
             return run_once(plans[run_path], run_path, display, signals, build_topology, seconds, at_once)
 
         rows = comparison.compare(entries, path, train_once)
@@ -133,7 +137,7 @@ def run_once(
 ) -> dict[str, Any]:
     """One run inside a Ray session, into an empty folder. Returns its summary, errors included.
 
-    `seconds`: since the start that seconds_to_solve counts from. `starting_at_once`: actors, see Supervisor.
+    `seconds`: since the start that seconds_to_solve counts from. `starting_at_once`: processes, see Supervisor.
     """
     folder = RunFolder(path)
     folder.write_config(plan.config, plan.environment, plan.solved_return)

@@ -202,11 +202,11 @@ class Learner:
 
     def _describe_non_finite(self, minibatch: Minibatch, error: Tensor) -> str:
         """The dump: what in the minibatch was not finite, and the first such row."""
-        columns = dict(zip(Transition._fields, minibatch, strict=True))
-        bad = {name: int((~torch.isfinite(column)).sum()) for name, column in columns.items()}
+        named = dict(zip(Transition._fields, minibatch, strict=True))
+        bad = {name: int((~torch.isfinite(column)).sum()) for name, column in named.items()}
         ruined = [name for name, count in bad.items() if count]
         first = int(torch.argmax((~torch.isfinite(error)).int()))
-        row = ", ".join(f"{name}={column[first].tolist()}" for name, column in columns.items())
+        row = ", ".join(f"{name}={column[first].tolist()}" for name, column in named.items())
         blame = (
             f"the transitions hold non-finite values in: {', '.join(ruined)}; look at the environment"
             if ruined

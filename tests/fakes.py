@@ -88,7 +88,9 @@ def sample_reply(
     if rows is None:
         return SampleReply(batch=None, waiting_for="" if stop else "a test", env_steps=env_steps, stop=stop)
     sampled = pack(rows)
-    sampled["id"] = list(ids)
+    numbers = list(ids)
+    assert len(numbers) == len(sampled)
+    sampled["id"] = numbers
     sampled.flags.writeable = False
     return SampleReply(
         batch=Batch(rows=sampled, importance_weight=None), waiting_for="", env_steps=env_steps, stop=stop

@@ -46,7 +46,11 @@ def config(env: str, **replay: Any) -> Config:
 
 
 def train(
-    config: Config, path: Path, build: Any = build_topology, signals: StopSignals | None = None
+    config: Config,
+    path: Path,
+    build: Any = build_topology,
+    signals: StopSignals | None = None,
+    starting_at_once: int = 8,
 ) -> dict[str, Any]:
     """One run in an empty folder; its summary."""
     path.mkdir(exist_ok=True)
@@ -54,7 +58,7 @@ def train(
     began = time.monotonic()
     display = Display(plan.config, plan.solved_return)
     return run_once(
-        plan, path, display, signals or StopSignals(), build, lambda: time.monotonic() - began, starting_at_once=8
+        plan, path, display, signals or StopSignals(), build, lambda: time.monotonic() - began, starting_at_once
     )
 
 
@@ -214,6 +218,24 @@ def test_a_killed_role_ends_the_run_by_its_name_and_keeps_the_files(tmp_path: Pa
     assert summary["stopped_by"] == "error"
     assert summary["error"].startswith({"replay": "replay server"}.get(role, role))
     assert (tmp_path / "summary.json").exists()
+
+
+def test_actors_created_later_play_too(tmp_path: Path) -> None:
+    """Three begin, two follow one by one; the limit is far enough for them to come up."""
+    base = config("CartPole-v1", max_env_steps=30_000)
+    late = dataclasses.replace(base, actor=dataclasses.replace(base.actor, actors=5))
+    summary = train(late, tmp_path, starting_at_once=1)
+    episodes = pq.read_table(tmp_path / "episodes.parquet").to_pylist()
+    assert {row["actor_id"] for row in episodes} == {0, 1, 2, 3, 4}
+    assert summary["stopped_by"] == "max_env_steps"
+
+
+def test_the_newest_params_are_saved_though_the_evaluator_came_late(tmp_path: Path) -> None:
+    base = config("CartPole-v1", max_env_steps=None)
+    short = dataclasses.replace(base, learner=dataclasses.replace(base.learner, max_learner_steps=600))
+    summary = train(short, tmp_path)
+    assert summary["stopped_by"] == "max_learner_steps"
+    assert metrics(tmp_path, "look")[-1]["learner_steps"] == 600
 
 
 def test_actors_that_die_again_and_again_end_the_run(tmp_path: Path) -> None:
