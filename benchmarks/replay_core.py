@@ -19,7 +19,7 @@ from benchmarks.launching import spread
 from common.config import BadInput, Config, ReplayConfig, minibatches_per_call, resolve
 from common.rows import columns, pack
 from common.seeding import seed_sequence
-from common.types import Chunk, Rows, Transition
+from common.types import Chunk, Transition
 from driver import ray_environment
 from replay_server.buffer import ReplayBuffer
 from replay_server.random_blocks import RandomBlocks
@@ -122,12 +122,8 @@ class _CpprbRing:
         )
         self._next_id = 0
 
-    def insert(self, rows: Rows) -> NDArray[np.int64]:
+    def insert(self, rows: Transition) -> NDArray[np.int64]:
         """Copies rows in under ids that go on rising, and returns these, as ours does."""
-        return self.insert_columns(columns(rows))
-
-    def insert_columns(self, rows: Transition) -> NDArray[np.int64]:
-        """The same from columns."""
         ids = np.arange(self._next_id, self._next_id + len(rows.action), dtype=np.int64)
         self._buffer.add(
             id=ids,
@@ -151,9 +147,8 @@ def _measure_ring(settings: ReplayCore, capacity: int) -> list[dict[str, Any]]:
     uniform = RandomBlocks(rng)  # as the replay server draws
     ours, theirs = ReplayBuffer(capacity, _OBSERVATION_SIZE), _CpprbRing(capacity)
     for chunk in _chunks_to_fill(capacity, rng):
-        rows = pack(chunk)
-        ours.insert(rows)
-        theirs.insert(rows)
+        ours.insert(pack(chunk))
+        theirs.insert(chunk)
     _check_same_columns(ours, theirs, rng)
 
     def row(
@@ -172,7 +167,7 @@ def _measure_ring(settings: ReplayCore, capacity: int) -> list[dict[str, Any]]:
         """Either side inserts what its own callers bring: packed rows, and a column for each field."""
         chunk = _cartpole_rows(count, rng)
         rows = pack(chunk)
-        return row("insert", count, INSERT_BAR, lambda: ours.insert(rows), lambda: theirs.insert_columns(chunk))
+        return row("insert", count, INSERT_BAR, lambda: ours.insert(rows), lambda: theirs.insert(chunk))
 
     return [*map(sample_row, settings.sample_rows), *map(insert_row, settings.insert_rows)]
 
