@@ -64,7 +64,9 @@ class Evaluator:
         self._changed = threading.Condition()  # guards what follows
         self._newest: Params | None = None
         self._confirmed: Params | None = None
-        self._looks: list[Look] = []
+        self._looks: list[Look] = []  # from number `_first_number` on; the driver has the ones before
+        self._first_number = 0
+        self._looked_version = -1  # of the last look
         self._stopping = False
         self._final_look = False
         self._ended = False
@@ -81,7 +83,7 @@ class Evaluator:
             self.evaluate(params)
             self._time_use.spent("looking")
         self._time_use.spent("waiting")
-        if self._final_look and self._newest is not None and not self._seen(self._newest.version):
+        if self._final_look and self._newest is not None and self._newest.version > self._looked_version:
             self._stopping = False
             self.evaluate(self._newest)
             self._time_use.spent("looking")
@@ -107,11 +109,13 @@ class Evaluator:
                 self._changed.notify_all()
 
     def next_looks(self, seen: int) -> LooksReply:
-        """The looks from number `seen` on; waits up to a second for one unless `run` has ended."""
+        """The looks from number `seen` on; waits up to a second for one unless `run` has ended. Forgets the rest."""
         with self._changed:
-            self._changed.wait_for(lambda: self._ended or len(self._looks) > seen, timeout=self._reply_seconds)
-            new = self._looks[seen:]
-            return LooksReply(looks=new, confirmed=self._confirmed if any(look.solved for look in new) else None)
+            del self._looks[: max(0, seen - self._first_number)]
+            self._first_number = max(seen, self._first_number)
+            self._changed.wait_for(lambda: self._ended or len(self._looks) > 0, timeout=self._reply_seconds)
+            solved = any(look.solved for look in self._looks)
+            return LooksReply(looks=list(self._looks), confirmed=self._confirmed if solved else None)
 
     def newest(self) -> Params | None:
         """The newest params broadcast; None before the first."""
@@ -169,8 +173,6 @@ class Evaluator:
             if look.solved:
                 self._confirmed = params
             self._looks.append(look)
+            self._looked_version = look.version
             self._changed.notify_all()
         return look
-
-    def _seen(self, version: int) -> bool:
-        return any(look.version == version for look in self._looks)

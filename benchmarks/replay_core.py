@@ -254,15 +254,15 @@ def _measure_through_ray(settings: ReplayCore) -> dict[str, Any]:
 def _sampled_replies(reader: Any, rows: int) -> tuple[Callable[[], None], int]:
     """A call that reads one reply as the learner does, |TD errors| of the last one sent along; bytes of a reply."""
     no_ids, priority = np.zeros(0, dtype=np.int64), np.ones(rows, dtype=np.float32)
-    batch = reader.sample(no_ids, priority[:0]).batch
-    size_bytes = batch.rows.nbytes
-    trained = batch.rows["id"].copy()  # the ids themselves are a view that pins the whole reply
+    first = reader.sample(no_ids, priority[:0]).rows
+    size_bytes = first.nbytes
+    trained = first["id"].copy()  # the ids themselves are a view that pins the whole reply
 
     def read() -> None:
         nonlocal trained
         reply = reader.sample(trained, priority)
-        assert reply.batch is not None, reply.waiting_for  # the limiter is open
-        trained = reply.batch.rows["id"].copy()
+        assert reply.rows is not None, reply.waiting_for  # the limiter is open
+        trained = reply.rows["id"].copy()
 
     return read, size_bytes
 

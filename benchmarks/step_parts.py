@@ -71,7 +71,6 @@ def _learner_parts(settings: StepParts, rng: np.random.Generator) -> dict[str, C
     uniform = RandomBlocks(rng)
     minibatches = minibatches_per_call(size, 4)
     minibatch = Minibatch._make(torch.from_numpy(column) for column in _rows(size, rng))
-    weight = torch.ones(size)
     both, one, wide = torch.randn(2 * size, 128), torch.randn(size, 128), torch.randn(128, 128)
     bias = torch.randn(128)
 
@@ -82,7 +81,7 @@ def _learner_parts(settings: StepParts, rng: np.random.Generator) -> dict[str, C
         torch.mm(one, wide)  # slope of what is below
 
     return {
-        "learner: gradient, from rows to d loss / d params": lambda: step.gradient(minibatch, weight),
+        "learner: gradient, from rows to d loss / d params": lambda: step.gradient(minibatch),
         "  of it the 4 products of the 128x128 layer": products_of_the_128_by_128_layer,
         "learner: Adam": lambda: step.apply(1e-3),
         "learner: running average": lambda: average_params.lerp_(step.params, 0.002),

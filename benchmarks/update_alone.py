@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from common.config import LearnerConfig, NetworkConfig, minibatches_per_call
 from common.rows import pack
-from common.types import Batch, EnvironmentSpec, Params, SampleReply, Transition
+from common.types import EnvironmentSpec, Params, SampleReply, Transition
 from learner.learner import Learner
 from replay_server.buffer import ReplayBuffer
 
@@ -42,7 +42,7 @@ class _Rows:
         )
         self._replies = [
             SampleReply(
-                batch=Batch(rows=buffer.sample(rows_per_call, rng), importance_weight=None),
+                rows=buffer.sample(rows_per_call, rng),
                 waiting_for="",
                 env_steps=0,
                 stop=False,

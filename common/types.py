@@ -71,13 +71,6 @@ class AddReply(NamedTuple):
     params: Published | None  # the newest, where the actor holds older ones
 
 
-class Batch(NamedTuple):
-    """Sampled rows, `[K * B]`: K minibatches one after the other."""
-
-    rows: Rows  # [K * B], their ids are never reused
-    importance_weight: NDArray[np.float32] | None  # [K * B]; None under uniform sampling: all the same
-
-
 class SampleRequest(NamedTuple):
     """Asks for rows, and takes the |TD error| of earlier rows along."""
 
@@ -87,9 +80,9 @@ class SampleRequest(NamedTuple):
 
 
 class SampleReply(NamedTuple):
-    """The answer to a SampleRequest; `batch` is None while the learner must wait, for the reason given."""
+    """The answer to a SampleRequest; `rows` is None while the learner must wait, for the reason given."""
 
-    batch: Batch | None
+    rows: Rows | None  # [K * B], drawn at random: K minibatches one after the other; their ids are never reused
     waiting_for: str
     env_steps: int  # of all actors when the reply was made
     stop: bool

@@ -44,9 +44,10 @@ class Observer:
         self._seconds = seconds
         self._learner: LearnerStats | None = None
         self._episodes = EpisodesReply(rows=[], next=0, recent_returns=np.zeros(0))
-        self._looks: list[Look] = []
         self._actor_seconds: dict[str, dict[str, float]] = {}  # by process and activity
         self._evaluator_seconds: dict[str, float] = {}
+        self.looks_seen = 0  # the number of the next look to ask for
+        self.last_look: Look | None = None  # that is no confirmation
         self.progress: Progress | None = None
         self.solved: Solved | None = None
 
@@ -54,16 +55,6 @@ class Observer:
     def episodes_seen(self) -> int:
         """The number of the next finished episode to ask for."""
         return self._episodes.next
-
-    @property
-    def looks_seen(self) -> int:
-        """The number of the next look to ask for."""
-        return len(self._looks)
-
-    @property
-    def last_look(self) -> Look | None:
-        """The last that is no confirmation."""
-        return next((look for look in reversed(self._looks) if not look.confirmation), None)
 
     @property
     def first_learner_step_seconds(self) -> float | None:
@@ -111,9 +102,11 @@ class Observer:
         """New looks; the first confirmation that holds solves the run."""
         seconds = self._seconds()
         for look in reply.looks:
-            if look.solved and reply.confirmed is not None and self.solved is None:
-                self.solved = Solved(seconds, candidate=self._looks[-1], confirmation=look, params=reply.confirmed)
-            self._looks.append(look)
+            if not look.confirmation:
+                self.last_look = look
+            elif look.solved and reply.confirmed is not None and self.last_look is not None and self.solved is None:
+                self.solved = Solved(seconds, candidate=self.last_look, confirmation=look, params=reply.confirmed)
+            self.looks_seen += 1
             self._folder.add_look(look, seconds)
             self._display.look(look)
 

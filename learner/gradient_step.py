@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from common.config import LearnerConfig
-from learner.loss import Minibatch, bellman_target, loss_slope, td_error, weighted_loss
+from learner.loss import Minibatch, bellman_target, loss_slope, mean_loss, td_error
 from learner.network import QNetwork
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # torch's defaults
@@ -107,9 +107,9 @@ class GradientStep:
         self._second_moment = torch.zeros_like(self.params)
         self._steps = torch.zeros(())
 
-    def gradient(self, rows: Minibatch, importance_weight: Tensor) -> tuple[float, Tensor]:
+    def gradient(self, rows: Minibatch) -> tuple[float, Tensor]:
         """The loss and the TD errors `[B]`; the gradient of the loss is ready for `apply`."""
-        config, size = self._config, len(importance_weight)
+        config, size = self._config, len(rows.action_tm1)
         double = config.double
         inputs, q = self._online.forward(
             torch.cat((rows.observation_tm1, rows.observation_t)) if double else rows.observation_tm1
@@ -118,13 +118,9 @@ class GradientStep:
         target = bellman_target(rows, q_target_t, q[size:] if double else None, config.clipped_double)
         error = td_error(q[:size], rows, self._bound(target))
         slope = torch.zeros_like(q[:size])
-        slope.scatter_(
-            1,
-            rows.action_tm1[:, None],
-            -loss_slope(error, importance_weight, config.loss, config.huber_delta)[:, None],
-        )
+        slope.scatter_(1, rows.action_tm1[:, None], -loss_slope(error, config.loss, config.huber_delta)[:, None])
         self._online.backward([features[:size] for features in inputs], slope)
-        return weighted_loss(error, importance_weight, config.loss, config.huber_delta).item(), error
+        return mean_loss(error, config.loss, config.huber_delta).item(), error
 
     def apply(self, learning_rate: float) -> None:
         """One step of Adam, Kingma and Ba, https://arxiv.org/abs/1412.6980."""

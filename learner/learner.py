@@ -23,7 +23,7 @@ from torch import Tensor
 from common.config import LearnerConfig, NetworkConfig
 from common.rows import columns
 from common.time_use import ACTIVITIES, TimeUse
-from common.types import Batch, EnvironmentSpec, Params, SampleReply, Transition
+from common.types import EnvironmentSpec, Params, Rows, SampleReply, Transition
 from learner.gradient_step import GradientStep, flatten
 from learner.learner_stats import LearnerStats
 from learner.loss import Minibatch
@@ -103,10 +103,10 @@ class Learner:
         self._env_steps = reply.env_steps
         if reply.stop:
             return False
-        if reply.batch is None:
+        if reply.rows is None:
             self._trained_ids, self._trained_priority = self._trained_ids[:0], self._trained_priority[:0]
             return True
-        self._train(reply.batch)
+        self._train(reply.rows)
         return True
 
     def newest(self) -> Params:
@@ -128,18 +128,15 @@ class Learner:
             torch_threads=torch.get_num_threads(),
         )
 
-    def _train(self, batch: Batch) -> None:
+    def _train(self, rows: Rows) -> None:
         # Copied once: torch must not write to Ray's read-only views, and the message is freed at once.
-        own = Transition._make(column.copy() for column in columns(batch.rows))
+        own = Transition._make(column.copy() for column in columns(rows))
         self._value_range.widen(own.reward, own.discount)
         size = self._config.batch_size
-        weight = np.ones(len(own.action), dtype=np.float32)
-        if batch.importance_weight is not None:
-            weight[:] = batch.importance_weight
         minibatches = map(Minibatch, *(torch.split(torch.from_numpy(column), size) for column in own))
         errors: list[NDArray[np.float32]] = []
-        for minibatch, minibatch_weight in zip(minibatches, torch.split(torch.from_numpy(weight), size), strict=True):
-            errors.append(self._update(minibatch, minibatch_weight))
+        for minibatch in minibatches:
+            errors.append(self._update(minibatch))
             self.learner_steps += 1
             if self.learner_steps % self._config.target_sync_learner_steps == 0:
                 self._measure_q_values(minibatch)
@@ -149,15 +146,15 @@ class Learner:
             if self._reached_the_limit():
                 break
         self._trained_priority = np.concatenate(errors)
-        self._trained_ids = batch.rows["id"][: len(self._trained_priority)].copy()
+        self._trained_ids = rows["id"][: len(self._trained_priority)].copy()
         if self._first_step_time is None:
             self._first_step_time = time.time()
         self._time_use.spent("updating")
 
-    def _update(self, minibatch: Minibatch, weight: Tensor) -> NDArray[np.float32]:
+    def _update(self, minibatch: Minibatch) -> NDArray[np.float32]:
         """One gradient step on `[B]` rows. Returns |TD error| `[B]`."""
         learning_rate = self._learning_rate()
-        self._loss, error = self._gradient_step.gradient(minibatch, weight)
+        self._loss, error = self._gradient_step.gradient(minibatch)
         if not math.isfinite(self._loss):
             raise NonFiniteError(self._describe_non_finite(minibatch, error))
         self._gradient_step.apply(learning_rate)

@@ -41,22 +41,17 @@ def td_error(q_tm1: Tensor, rows: Minibatch, bellman_target_tm1: Tensor) -> Tens
     return bellman_target_tm1 - q_tm1.gather(1, rows.action_tm1[:, None]).squeeze(1)
 
 
-def weighted_loss(
-    error: Tensor, importance_weight: Tensor, loss: Literal["huber", "squared"], huber_delta: float
-) -> Tensor:
-    """Mean over the batch of weight * loss: Huber is quadratic up to an error of `huber_delta` and linear beyond.
+def mean_loss(error: Tensor, loss: Literal["huber", "squared"], huber_delta: float) -> Tensor:
+    """Mean over the batch, of errors `[B]`: Huber is quadratic up to an error of `huber_delta` and linear beyond.
 
     `huber`: 0.5 * e**2 where |e| <= delta, else delta * (|e| - 0.5 * delta). `squared`: e**2.
     """
     if loss == "squared":
-        return (importance_weight * error.square()).mean()
-    zero = torch.zeros_like(error)
-    return (importance_weight * torch.nn.functional.huber_loss(error, zero, reduction="none", delta=huber_delta)).mean()
+        return error.square().mean()
+    return torch.nn.functional.huber_loss(error, torch.zeros_like(error), delta=huber_delta)
 
 
-def loss_slope(
-    error: Tensor, importance_weight: Tensor, loss: Literal["huber", "squared"], huber_delta: float
-) -> Tensor:
-    """d weighted_loss / d error, `[B]`."""
+def loss_slope(error: Tensor, loss: Literal["huber", "squared"], huber_delta: float) -> Tensor:
+    """d mean_loss / d error, `[B]`."""
     slope = 2.0 * error if loss == "squared" else error.clamp(-huber_delta, huber_delta)
-    return slope * importance_weight / len(error)
+    return slope / len(error)

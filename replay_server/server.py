@@ -23,7 +23,7 @@ import numpy as np
 from common.config import ReplayConfig
 from common.process import be_nice
 from common.time_use import ACTIVITIES, TimeUse
-from common.types import AddReply, Batch, Chunk, Published, SampleReply, SampleRequest
+from common.types import AddReply, Chunk, Published, Rows, SampleReply, SampleRequest
 from replay_server.buffer import ReplayBuffer
 from replay_server.deduplication import SeenSequences
 from replay_server.episode_log import EpisodeLog, EpisodesReply
@@ -65,7 +65,7 @@ class ReplayReport(NamedTuple):
 
 class _Waiting(NamedTuple):
     rows: int
-    granted: asyncio.Future[Batch | None]
+    granted: asyncio.Future[Rows | None]
 
 
 class ReplayServer:
@@ -198,8 +198,7 @@ class ReplayServer:
         while self._sampling and not self._stopping and self._limiter.grants(self._sampling[0].rows):
             waiting = self._sampling.popleft()
             self._limiter.sample(waiting.rows)
-            rows = self._buffer.sample(waiting.rows, self._rng)
-            waiting.granted.set_result(Batch(rows=rows, importance_weight=None))
+            waiting.granted.set_result(self._buffer.sample(waiting.rows, self._rng))
         self._time_use.spent("sampling")
         if not self._limiter.holds_acks():
             self._release_acks()
@@ -221,8 +220,8 @@ class ReplayServer:
             env_steps=self._env_steps, held=held, stop=self._stopping, params=self._published if newer else None
         )
 
-    def _sample_reply(self, batch: Batch | None, waiting_for: str) -> SampleReply:
-        return SampleReply(batch=batch, waiting_for=waiting_for, env_steps=self._env_steps, stop=self._stopping)
+    def _sample_reply(self, rows: Rows | None, waiting_for: str) -> SampleReply:
+        return SampleReply(rows=rows, waiting_for=waiting_for, env_steps=self._env_steps, stop=self._stopping)
 
     def _why_acks_are_held(self) -> str:
         return f"actors wait for the learner to take {self._limiter.surplus():,} more samples"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from common.environment import Step
 from common.params import layer_shapes
 from common.rows import columns, pack
-from common.types import Batch, Chunk, EnvironmentSpec, Episodes, Params, Rows, SampleReply, Transition
+from common.types import Chunk, EnvironmentSpec, Episodes, Params, Rows, SampleReply, Transition
 
 WAIT_SECONDS = 20.0  # for another thread; a passing test never waits as long
 
@@ -86,15 +86,13 @@ def sample_reply(
 ) -> SampleReply:
     """The reply that brings these rows under these ids, read-only like Ray's; `rows` None is one to wait for."""
     if rows is None:
-        return SampleReply(batch=None, waiting_for="" if stop else "a test", env_steps=env_steps, stop=stop)
+        return SampleReply(rows=None, waiting_for="" if stop else "a test", env_steps=env_steps, stop=stop)
     sampled = pack(rows)
     numbers = list(ids)
     assert len(numbers) == len(sampled)
     sampled["id"] = numbers
     sampled.flags.writeable = False
-    return SampleReply(
-        batch=Batch(rows=sampled, importance_weight=None), waiting_for="", env_steps=env_steps, stop=stop
-    )
+    return SampleReply(rows=sampled, waiting_for="", env_steps=env_steps, stop=stop)
 
 
 def environment_spec(

@@ -197,8 +197,8 @@ def test_a_sample_reply_stays_under_100_kib_unless_one_minibatch_alone_does_not(
         assert len(pickle.dumps(reply, protocol=5)) < 100 * 1024
     if count < 12:
         one = sample_reply(transitions(range(batch_size), observation_size), range(batch_size))
-        assert one.batch is not None
-        row_bytes = one.batch.rows.nbytes
+        assert one.rows is not None
+        row_bytes = one.rows.nbytes
         assert (count + 1) * row_bytes > 95 * 1024  # one more would have come too near
 
 

@@ -182,6 +182,13 @@ def test_a_run_is_confirmed_once() -> None:
     assert kinds(evaluating.next_looks(2).looks) == [(200, False, False)]
 
 
+def test_looks_that_the_driver_has_are_forgotten_and_others_come_again() -> None:
+    evaluating = evaluator(everyone(500))
+    looks_after(evaluating, 100, 200)
+    assert len(evaluating.next_looks(1).looks) == len(evaluating.next_looks(1).looks) == 2
+    assert kinds(evaluating.next_looks(0).looks) == [(100, True, True), (200, False, False)]
+
+
 def test_without_a_threshold_nothing_is_ever_solved() -> None:
     evaluating = evaluator(everyone(1e9), solved_return=None)
     looks = looks_after(evaluating, 100, 200)
@@ -284,6 +291,8 @@ class Running:
         self.began = threading.Semaphore(0)  # a look
         self._go = threading.Semaphore(0)
         self.evaluator = Evaluator(self._make, SHAPES, np.random.SeedSequence(1), interval, solved_return=solved_return)
+        self.looks: list[Look] = []  # as the driver has them
+        self.confirmed: Params | None = None
         self._value = value
         self._thread = threading.Thread(target=self.evaluator.run, daemon=True)
         self._thread.start()
@@ -303,12 +312,13 @@ class Running:
 
     def versions(self, count: int) -> list[int]:
         """The versions of the first `count` looks, once there are so many."""
-        looks: list[Look] = []
         for _ in range(int(WAIT_SECONDS)):
-            looks = self.evaluator.next_looks(count - 1).looks
-            if looks:
+            reply = self.evaluator.next_looks(len(self.looks))
+            self.looks += reply.looks
+            self.confirmed = reply.confirmed or self.confirmed
+            if len(self.looks) >= count:
                 break
-        return [look.version for look in self.evaluator.next_looks(0).looks]
+        return [look.version for look in self.looks]
 
     def assert_ended(self) -> None:
         self._thread.join(WAIT_SECONDS)
@@ -346,9 +356,8 @@ def test_a_candidate_is_confirmed_by_the_version_that_was_looked_at() -> None:
     for _ in range(2):
         running.let_it_go()
     assert running.versions(2) == [100, 100]
-    confirmed = running.evaluator.next_looks(0).confirmed
-    assert confirmed is not None
-    assert confirmed.version == 100
+    assert running.confirmed is not None
+    assert running.confirmed.version == 100
     running.evaluator.stop(final_look=False)
     running.let_it_go()
     running.assert_ended()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from common.config import LearnerConfig, NetworkConfig
 from learner.gradient_step import GradientStep, flatten
-from learner.loss import Minibatch, bellman_target, td_error, weighted_loss
+from learner.loss import Minibatch, bellman_target, mean_loss, td_error
 from learner.network import QNetwork
 
 SPEC = environment_spec(observation_size=3, action_count=4, low=(-2.0,) * 3, high=(2.0, 2.0, float("inf")))
@@ -24,16 +24,15 @@ def network(hidden: tuple[int, ...], dueling: bool, scaling: str, seed: int) -> 
     return QNetwork(config, SPEC, torch.Generator().manual_seed(seed))
 
 
-def minibatch(generator: torch.Generator, size: int = 32) -> tuple[Minibatch, Tensor]:
-    """Random rows, some of them the last of an episode, and their importance weights."""
-    rows = Minibatch(
+def minibatch(generator: torch.Generator, size: int = 32) -> Minibatch:
+    """Random rows, some of them the last of an episode."""
+    return Minibatch(
         observation_tm1=torch.randn(size, 3, generator=generator),
         action_tm1=torch.randint(4, (size,), generator=generator),
         reward_t=5 * torch.randn(size, generator=generator),
         discount_t=0.97 * torch.randint(2, (size,), generator=generator).float(),
         observation_t=torch.randn(size, 3, generator=generator),
     )
-    return rows, torch.rand(size, generator=generator)
 
 
 def clamp(target: Tensor) -> Tensor:
@@ -47,12 +46,12 @@ class SlowTwin:
         self.online, self._target, self._config = online, target, config
         self._optimizer = torch.optim.Adam(online.parameters())
 
-    def step(self, rows: Minibatch, weight: Tensor, learning_rate: float) -> tuple[float, Tensor]:
+    def step(self, rows: Minibatch, learning_rate: float) -> tuple[float, Tensor]:
         config = self._config
         q_online_t = self.online(rows.observation_t) if config.double else None
         target = clamp(bellman_target(rows, self._target(rows.observation_t), q_online_t, config.clipped_double))
         error = td_error(self.online(rows.observation_tm1), rows, target)
-        loss = weighted_loss(error, weight, config.loss, config.huber_delta)
+        loss = mean_loss(error, config.loss, config.huber_delta)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._optimizer.zero_grad()
@@ -74,10 +73,10 @@ def test_fifty_steps_match_autograd_and_torchs_adam(
     fast = GradientStep(online, target, config, clamp)
     generator = torch.Generator().manual_seed(3)
     for number in range(50):
-        rows, weight = minibatch(generator)
+        rows = minibatch(generator)
         learning_rate = 0.01 / (1 + number)
-        wanted_loss, wanted_error = twin.step(rows, weight, learning_rate)
-        got_loss, got_error = fast.gradient(rows, weight)
+        wanted_loss, wanted_error = twin.step(rows, learning_rate)
+        got_loss, got_error = fast.gradient(rows)
         fast.apply(learning_rate)
         assert got_loss == pytest.approx(wanted_loss, rel=TOLERANCE, abs=TOLERANCE)
         torch.testing.assert_close(got_error, wanted_error, rtol=0, atol=TOLERANCE)
@@ -91,7 +90,7 @@ def test_the_gradient_alone_changes_no_params() -> None:
     online = network((8,), dueling=False, scaling="raw", seed=1)
     step = GradientStep(online, network((8,), dueling=False, scaling="raw", seed=2), LearnerConfig(), clamp)
     before = step.params.clone()
-    step.gradient(*minibatch(torch.Generator().manual_seed(3)))
+    step.gradient(minibatch(torch.Generator().manual_seed(3)))
     torch.testing.assert_close(step.params, before, rtol=0, atol=0)
 
 

@@ -34,7 +34,7 @@ class Reader:
         assert (priority >= 0).all()
         self.errors.append(dict(zip(ids.tolist(), priority.tolist(), strict=True)))
         reply = self._replies.pop(0)
-        self._owed = [] if reply.batch is None else reply.batch.rows["id"].tolist()
+        self._owed = [] if reply.rows is None else reply.rows["id"].tolist()
         return reply
 
 

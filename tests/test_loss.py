@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from learner.loss import Minibatch, bellman_target, loss_slope, td_error, weighted_loss
+from learner.loss import Minibatch, bellman_target, loss_slope, mean_loss, td_error
 
 # Q(x) = x @ matrix, [observation, action]; observations are one-hot, so a row is the Q-values of a state.
 ONLINE = [[1.0, 2.0], [5.0, 3.0]]  # state 0, state 1
@@ -124,18 +124,17 @@ def test_losses_and_their_slopes_by_hand(
 ) -> None:
     for kind, delta, want in (("huber", 1.0, huber_1), ("huber", 2.0, huber_2), ("squared", 1.0, squared)):
         x = torch.tensor([error], requires_grad=True)
-        got = weighted_loss(x, torch.ones(1), kind, delta)
+        got = mean_loss(x, kind, delta)
         got.backward()
         assert x.grad is not None
         assert (got.item(), x.grad.item()) == want
-        assert loss_slope(x.detach(), torch.ones(1), kind, delta).item() == want[1]
+        assert loss_slope(x.detach(), kind, delta).item() == want[1]
 
 
-def test_importance_weights_multiply_the_loss_of_their_row() -> None:
-    """Errors 1 and 2, weights 2 and 0.5: squared (2 * 1 + 0.5 * 4) / 2 = 2, Huber (2 * 0.5 + 0.5 * 1.5) / 2 = 0.875."""
-    error, weight = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 0.5])
-    assert weighted_loss(error, weight, "squared", 1.0).item() == 2.0
-    assert weighted_loss(error, weight, "huber", 1.0).item() == 0.875
-    assert weighted_loss(error, torch.zeros(2), "huber", 1.0).item() == 0.0
-    assert loss_slope(error, weight, "squared", 1.0).tolist() == [2.0, 1.0]  # 2 * 2 * 1 / 2, 0.5 * 2 * 2 / 2
-    assert loss_slope(error, weight, "huber", 1.0).tolist() == [1.0, 0.25]  # 2 * 1 / 2, 0.5 * 1 / 2
+def test_the_loss_is_the_mean_over_the_batch() -> None:
+    """Errors 1 and 2: squared (1 + 4) / 2 = 2.5, Huber (0.5 + 1.5) / 2 = 1."""
+    error = torch.tensor([1.0, 2.0])
+    assert mean_loss(error, "squared", 1.0).item() == 2.5
+    assert mean_loss(error, "huber", 1.0).item() == 1.0
+    assert loss_slope(error, "squared", 1.0).tolist() == [1.0, 2.0]  # 2 * 1 / 2, 2 * 2 / 2
+    assert loss_slope(error, "huber", 1.0).tolist() == [0.5, 0.5]  # 1 / 2 both

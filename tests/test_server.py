@@ -142,10 +142,10 @@ async def test_a_sample_waits_until_enough_is_inserted() -> None:
     await replay.add(chunk(1, range(3, 5), env_steps=2))
     reply: SampleReply = await sampling
     assert (reply.env_steps, reply.stop, reply.waiting_for) == (5, False, "")
-    assert reply.batch is not None
-    assert len(reply.batch.rows["id"]) == 4
-    assert set(reply.batch.rows["id"].tolist()) <= set(range(5))
-    assert_rows_are(reply.batch.rows, reply.batch.rows["id"])
+    assert reply.rows is not None
+    assert len(reply.rows["id"]) == 4
+    assert set(reply.rows["id"].tolist()) <= set(range(5))
+    assert_rows_are(reply.rows, reply.rows["id"])
     assert (await replay.report(0)).stats.waiting_for == ""
 
 
@@ -158,7 +158,7 @@ async def test_waiting_sample_calls_are_served_in_the_order_of_arrival() -> None
     await all_that_can_be_done()
     assert (first.done(), second.done()) == (True, False)
     await replay.add(chunk(1, range(4, 5)))
-    assert len((await second).batch.rows["id"]) == 1
+    assert len((await second).rows["id"]) == 1
 
 
 @on_a_loop
@@ -168,8 +168,8 @@ async def test_what_was_sampled_is_a_copy_of_what_came() -> None:
     await replay.add(sent)
     sent.rows.flags.writeable = True
     sent.rows["observation"] = 99
-    batch = (await replay.sample(request(4))).batch
-    assert_rows_are(batch.rows, batch.rows["id"])
+    rows = (await replay.sample(request(4))).rows
+    assert_rows_are(rows, rows["id"])
 
 
 @on_a_loop
@@ -180,7 +180,7 @@ async def test_stop_releases_every_waiting_sample_call() -> None:
     await replay.stop()
     for task in waiting:
         reply = await task
-        assert (reply.stop, reply.batch) == (True, None)
+        assert (reply.stop, reply.rows) == (True, None)
 
 
 @on_a_loop
@@ -200,7 +200,7 @@ async def test_whoever_calls_after_stop_is_told_so_at_once() -> None:
     assert (await replay.add(chunk(1, range(3, 50)))).stop
     assert (await replay.wait_for_ack(0)).stop
     reply = await replay.sample(request(4))
-    assert (reply.stop, reply.batch) == (True, None)
+    assert (reply.stop, reply.rows) == (True, None)
 
 
 @on_a_loop
