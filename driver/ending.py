@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import ray
@@ -35,11 +36,11 @@ class Ending:
 
     def stop(self, runs: Sequence[Any], final_look: bool) -> None:
         """Tells everybody, and waits for the `run` calls given; with `final_look` after one at the newest params."""
-        self._replay.handle.stop.remote()
+        self._replay.call("stop")
         if self._evaluator.handle is not None:
             # It passes over versions while it is busy or still starting; the newest is what it should end with.
-            _ask(self._learner, "newest", _control(self._evaluator, "set_params").remote)
-            _control(self._evaluator, "stop").remote(final_look=final_look)
+            _ask(self._learner, "newest", partial(self._evaluator.call, "set_params", group=CONTROL_GROUP))
+            self._evaluator.call("stop", final_look, group=CONTROL_GROUP)
         if runs:
             ray.wait(list(runs), num_returns=len(runs), timeout=_STOP_SECONDS)
 
@@ -74,7 +75,7 @@ class Ending:
 
     def _ask_actors(self) -> None:
         """All at once, because there may be many."""
-        asked = {_control(role, "stats").remote(): role.process for role in self._actors if role.ready}
+        asked = {role.call("stats", group=CONTROL_GROUP): role.process for role in self._actors if role.ready}
         answered = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)[0] if asked else []
         for ref in answered:
             with suppress(RayError):
@@ -87,10 +88,6 @@ class Ending:
         return encoded[0] if encoded else encode_network(params.arrays)
 
 
-def _control(role: Role, method: str) -> Any:
-    return getattr(role.handle, method).options(concurrency_group=CONTROL_GROUP)
-
-
 def _ask(
     role: Role, method: str, on_value: Callable[[Any], object], *args: Any, group: str | None = CONTROL_GROUP
 ) -> None:
@@ -98,8 +95,7 @@ def _ask(
     if role.silent or not (role.ready or role.running):
         return
     try:
-        options = {} if group is None else {"concurrency_group": group}
-        value = ray.get(getattr(role.handle, method).options(**options).remote(*args), timeout=_ANSWER_SECONDS)
+        value = ray.get(role.call(method, *args, group=group), timeout=_ANSWER_SECONDS)
     except (RayError, GetTimeoutError):
         role.silent = True
         return

@@ -1,9 +1,9 @@
 """Supervisor: starts the roles, watches them, replaces killed actors, and ends the run for one of its reasons.
 
 Learning begins with the replay server, the learner and the first actors; the evaluator and the other actors start
-beside it, a few at once, because each takes a core for half a second. The supervisor holds one outstanding call for
-each role's `run`, so the first error ends the run at once, with the role's name and the real traceback. Everything it
-waits for goes through one table, from Ray's ref to what to do with its value.
+beside it, a few at once and at a lower priority, because each takes a core for half a second. The supervisor holds one
+outstanding call for each role's `run`, so the first error ends the run at once, with the role's name and the real
+traceback.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from actors.actor import ActorStats
 from actors.evaluator import LooksReply
 from common.config import Config
 from common.types import Look
+from driver.calls import Calls
 from driver.display import Display
 from driver.ending import Ending
 from driver.observer import Observer, Solved
+from driver.processes import Latecomers
 from driver.progress import Progress
 from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
@@ -95,9 +97,9 @@ class Supervisor:
             for actor_id in range(config.actor.actors)
         ]
         self._roles = [self._replay, self._learner, self._evaluator, *self._actors]
-        self._pending: dict[Any, tuple[Role, Callable[[Any], None]]] = {}
+        self._calls = Calls(self._role_raised, self._process_died)
+        self._latecomers: Latecomers | None = None  # once learning has begun
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
-        self._questions: dict[str, Any] = {}  # -> ref of its last asking
         self._learner_asked = 0.0
         self._ready_seconds: dict[str, float] = {"first roles created": seconds()}  # when each first came up
         self._started = False
@@ -114,7 +116,7 @@ class Supervisor:
             for role in (self._replay, self._learner, *self._actors[: max(_FIRST_ACTORS, self._starting_at_once)]):
                 self._create(role)
             while self._stopped_by is None:
-                self._collect(_TICK_SECONDS)
+                self._calls.collect(_TICK_SECONDS)
                 self._tick()
             ending = Ending(self._replay, self._learner, self._evaluator, self._actors, self._observer)
             reached_a_limit = self._stopped_by in ("max_env_steps", "max_learner_steps", "max_seconds")
@@ -168,8 +170,8 @@ class Supervisor:
         failure = Failure(role.name, _plain(str(error)))
         if isinstance(error.cause, RayActorError | ObjectLostError):
             self._peer_failure = self._peer_failure or (time.monotonic(), failure)
-            self._watch(
-                self._replay, self._replay.handle.report.remote(self._observer.episodes_seen), lambda report: None
+            self._calls.watch(
+                self._replay, self._replay.call("report", self._observer.episodes_seen), lambda report: None
             )
         else:
             self._fail(*failure)
@@ -211,10 +213,12 @@ class Supervisor:
                     self._run_actor(role)
                 self._create_more()
 
-        self._watch(role, role.handle.__ray_ready__.remote(), is_ready)
+        self._calls.watch(role, role.call("__ray_ready__"), is_ready)
 
     def _check_readiness(self, now: float) -> None:
         missing = [role for role in self._created() if not role.ready]
+        if missing and self._latecomers is not None:
+            self._latecomers.yield_to_the_others()
         patience = self._config.run.ready_seconds
         if missing and now - min(role.starting_since for role in missing) > patience:
             names = ", ".join(role.name for role in missing)
@@ -228,15 +232,16 @@ class Supervisor:
     def _start(self) -> None:
         """Sets everybody going who is there; the others follow."""
         self._started = True
+        self._latecomers = Latecomers()
         self._create(self._evaluator)
         broadcaster = ParamsBroadcaster(self._replay.handle, self._evaluator.handle)
         # Learner and actors all end when the replay server says stop: at max_env_steps, in any order.
         self._watch_run(
             self._learner,
-            self._learner.handle.run.remote(broadcaster),
+            self._learner.call("run", broadcaster),
             lambda reached_its_limit: self._end("max_learner_steps" if reached_its_limit else "max_env_steps"),
         )
-        self._watch_run(self._evaluator, self._evaluator.handle.run.remote(), lambda _: None)
+        self._watch_run(self._evaluator, self._evaluator.call("run"), lambda _: None)
         self._ask_for_looks()
         for role in self._actors:
             if role.ready:
@@ -245,13 +250,13 @@ class Supervisor:
 
     def _run_actor(self, role: Role) -> None:
         writer, reader = ReplayWriter(self._replay.handle), ParamsReader(self._learner.handle)
-        run = role.handle.run.remote(role.incarnation, writer, reader)
+        run = role.call("run", role.incarnation, writer, reader)
         self._watch_run(role, run, lambda _: self._end("max_env_steps"))
 
     def _replace(self, role: Role, error: RayError) -> None:
         """Ray restarts the process; here is the budget, and the new process's `run`."""
         # Every outstanding call to the dead process fails; only the first may count.
-        self._pending = {ref: watched for ref, watched in self._pending.items() if watched[0] is not role}
+        self._calls.forget(role)
         now = time.monotonic()
         self._restarts.append(now)
         while now - self._restarts[0] > 60:
@@ -269,57 +274,28 @@ class Supervisor:
 
     # Watching
 
-    def _watch(self, role: Role, ref: Any, on_value: Callable[[Any], None]) -> None:
-        self._pending[ref] = (role, on_value)
-
     def _watch_run(self, role: Role, ref: Any, on_end: Callable[[Any], None]) -> None:
         role.running = True
         self._runs[role.name] = ref
-        self._watch(role, ref, on_end)
+        self._calls.watch(role, ref, on_end)
 
     def _outstanding_runs(self) -> list[Any]:
-        return [ref for ref in self._runs.values() if ref in self._pending]
-
-    def _collect(self, timeout: float) -> None:
-        """Waits for the first of all outstanding calls and deals with every one that is done."""
-        done, _ = ray.wait(list(self._pending), num_returns=1, timeout=timeout)
-        while done:
-            role, on_value = self._pending.pop(done[0])
-            try:
-                value = ray.get(done[0])
-            except RayTaskError as error:
-                self._role_raised(role, error)
-            except RayError as error:
-                self._process_died(role, error)
-            else:
-                on_value(value)
-            done = ray.wait(list(self._pending), num_returns=1, timeout=0)[0] if self._pending else []
+        return self._calls.outstanding(list(self._runs.values()))
 
     def _poll(self) -> None:
         """Asks the learner and on its answer the replay server, so that both speak of the same moment.
 
         A learner that has not answered for a while does not keep the rest from being seen.
         """
-        control = {"concurrency_group": CONTROL_GROUP}
-        if self._ask_once("learner", self._learner, "stats", self._take_learner_and_ask_replay, **control):
+        ask = partial(self._calls.ask_once, group=CONTROL_GROUP)
+        if ask("learner", self._learner, "stats", self._take_learner_and_ask_replay):
             self._learner_asked = time.monotonic()
         elif (silent := time.monotonic() - self._learner_asked) > _SILENCE_SECONDS:
             self._ask_replay(f"the driver for the learner, which has not answered for {silent:.0f} s")
         for role in self._actors:
             if role.running:
-                take = partial(self._take_actor, role.process)
-                self._ask_once(role.name, role, "stats", take, **control)
-        self._ask_once("evaluator", self._evaluator, "seconds", self._observer.take_evaluator_seconds, **control)
-
-    def _ask_once(
-        self, question: str, role: Role, method: str, on_value: Callable[[Any], None], *args: Any, **options: Any
-    ) -> bool:
-        """Not again while the last asking is not answered yet. Returns whether it was asked."""
-        if not role.ready or self._questions.get(question) in self._pending:
-            return False
-        self._questions[question] = getattr(role.handle, method).options(**options).remote(*args)
-        self._watch(role, self._questions[question], on_value)
-        return True
+                ask(role.name, role, "stats", partial(self._take_actor, role.process))
+        ask("evaluator", self._evaluator, "seconds", self._observer.take_evaluator_seconds)
 
     def _take_learner_and_ask_replay(self, stats: LearnerStats) -> None:
         self._observer.take_learner(stats)
@@ -327,7 +303,7 @@ class Supervisor:
 
     def _ask_replay(self, unanswered: str) -> None:
         take = partial(self._take_replay, unanswered)
-        self._ask_once("replay", self._replay, "report", take, self._observer.episodes_seen)
+        self._calls.ask_once("replay", self._replay, "report", take, self._observer.episodes_seen)
 
     def _take_replay(self, unanswered: str, report: ReplayReport) -> None:
         self._display.show(self._observe(report, unanswered))
@@ -340,8 +316,8 @@ class Supervisor:
         self._observer.take_actor_seconds(process, stats.seconds)
 
     def _ask_for_looks(self) -> None:
-        ask = self._evaluator.handle.next_looks.options(concurrency_group=LOOKS_GROUP)
-        self._watch(self._evaluator, ask.remote(self._observer.looks_seen), self._take_looks_and_ask_again)
+        ref = self._evaluator.call("next_looks", self._observer.looks_seen, group=LOOKS_GROUP)
+        self._calls.watch(self._evaluator, ref, self._take_looks_and_ask_again)
 
     def _take_looks_and_ask_again(self, reply: LooksReply) -> None:
         self._observer.take_looks(reply)

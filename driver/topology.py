@@ -37,6 +37,11 @@ class Role:
     incarnation: int = 0
     starting_since: float = field(default_factory=time.monotonic)
 
+    def call(self, method: str, *args: Any, group: str | None = None) -> Any:
+        """Ray's ref of a call to the role; `group`: its concurrency group where it is not the default one."""
+        remote = getattr(self.handle, method)
+        return (remote if group is None else remote.options(concurrency_group=group)).remote(*args)
+
     @property
     def process(self) -> str:
         """Its name, and which process under this name."""
