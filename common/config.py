@@ -15,6 +15,7 @@ INLINE_LIMIT_BYTES = 100 * 1024
 """Ray ships a smaller argument or reply inside the call; just above it is the most expensive size."""
 
 _MOST_MINIBATCHES_PER_CALL = 12
+_LEAST_LEARNING_RATE = 1e-5
 _LEAST_CHUNK_ROWS, _CHUNK_STEPS = 64, 8
 _ROWS_IN_FLIGHT = 1400  # of all actors together; an episode's end adds n_step - 1
 
@@ -41,7 +42,7 @@ class ActorConfig:
 
     actors: int = 8
     """Actor processes."""
-    envs_per_actor: int = 12
+    envs_per_actor: int = 16
     """Environments that each actor steps."""
     gamma: float = 0.99
     """Discount for each environment step."""
@@ -122,7 +123,9 @@ class LearnerConfig:
     double: bool = True
     """Online network picks the action."""
     clipped_double: bool = True
-    """Both networks' lower value counts."""
+    """The online network's value counts, where the target's is not much lower."""
+    clip_margin: float = 0.05
+    """How much lower at first, share of the range of values; 0 after the decay."""
     bounded_targets: bool = True
     """Bound targets by rewards seen."""
     loss: Literal["huber", "squared"] = "huber"
@@ -131,9 +134,9 @@ class LearnerConfig:
     """|TD error| where Huber turns linear."""
     learning_rate: float = 4e-3
     """Adam's step size at the start."""
-    learning_rate_final: float = 5e-5
-    """Adam's step size after the decay."""
-    learning_rate_decay_learner_steps: int = 25_000
+    learning_rate_final: float | None = None
+    """Adam's step size after the decay [a tenth of the start]."""
+    learning_rate_decay_learner_steps: int = 8000
     """Length of the linear decay, learner steps."""
     batch_size: int = 128
     """Transitions in one learner step."""
@@ -151,15 +154,28 @@ class LearnerConfig:
             self, "batch_size", "target_sync_learner_steps", "max_learner_steps", "learner_threads",
             "learning_rate_decay_learner_steps",
         )  # fmt: skip
-        _require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "must be above 0")
+        _require(
+            _LEAST_LEARNING_RATE <= self.learning_rate < math.inf,
+            "learning_rate",
+            self.learning_rate,
+            f"must be at least {_LEAST_LEARNING_RATE}",
+        )
         _require(0 < self.huber_delta < math.inf, "huber_delta", self.huber_delta, "must be above 0")
+        _require(0 <= self.clip_margin < math.inf, "clip_margin", self.clip_margin, "must be at least 0")
         _require(0 <= self.params_average < 1, "params_average", self.params_average, "must lie in [0, 1)")
         _require(
-            1e-5 <= self.learning_rate_final <= self.learning_rate,
+            _LEAST_LEARNING_RATE <= self.decayed_learning_rate <= self.learning_rate,
             "learning_rate_final",
-            self.learning_rate_final,
-            f"must be at least 1e-05 and at most --learning-rate {self.learning_rate}",
+            self.decayed_learning_rate,
+            f"must be at least {_LEAST_LEARNING_RATE} and at most --learning-rate {self.learning_rate}",
         )
+
+    @property
+    def decayed_learning_rate(self) -> float:
+        """learning_rate_final, or else a tenth of learning_rate."""
+        if self.learning_rate_final is not None:
+            return self.learning_rate_final
+        return max(_LEAST_LEARNING_RATE, self.learning_rate / 10)
 
 
 @dataclass(frozen=True)
@@ -275,7 +291,7 @@ def minibatches_per_call(batch_size: int, observation_size: int) -> int:
 
 
 def resolve(config: Config, observation_size: int) -> Config:
-    """Fills in `chunk_rows` and `tolerance_samples`, or raises BadInput where both sides could wait for ever."""
+    """Fills in what other settings decide, or raises BadInput where both sides could wait for ever."""
     rows_per_call = config.learner.batch_size * minibatches_per_call(config.learner.batch_size, observation_size)
     tolerance = config.replay.tolerance_samples
     if tolerance is None:
@@ -290,5 +306,6 @@ def resolve(config: Config, observation_size: int) -> Config:
     return dataclasses.replace(
         config,
         actor=dataclasses.replace(config.actor, chunk_rows=config.actor.rows_per_chunk),
+        learner=dataclasses.replace(config.learner, learning_rate_final=config.learner.decayed_learning_rate),
         replay=dataclasses.replace(config.replay, tolerance_samples=float(tolerance)),
     )

@@ -107,15 +107,15 @@ class GradientStep:
         self._second_moment = torch.zeros_like(self.params)
         self._steps = torch.zeros(())
 
-    def gradient(self, rows: Minibatch) -> tuple[float, Tensor]:
-        """The loss and the TD errors `[B]`; the gradient of the loss is ready for `apply`."""
+    def gradient(self, rows: Minibatch, lead: float | None) -> tuple[float, Tensor]:
+        """The loss and the TD errors `[B]`; the gradient of the loss is ready for `apply`. `lead`: see bellman_target."""
         config, size = self._config, len(rows.action_tm1)
         double = config.double
         inputs, q = self._online.forward(
             torch.cat((rows.observation_tm1, rows.observation_t)) if double else rows.observation_tm1
         )
         _, q_target_t = self._target.forward(rows.observation_t)
-        target = bellman_target(rows, q_target_t, q[size:] if double else None, config.clipped_double)
+        target = bellman_target(rows, q_target_t, q[size:] if double else None, lead)
         error = td_error(q[:size], rows, self._bound(target))
         slope = torch.zeros_like(q[:size])
         slope.scatter_(1, rows.action_tm1[:, None], -loss_slope(error, config.loss, config.huber_delta)[:, None])

@@ -154,7 +154,7 @@ class Learner:
     def _update(self, minibatch: Minibatch) -> NDArray[np.float32]:
         """One gradient step on `[B]` rows. Returns |TD error| `[B]`."""
         learning_rate = self._learning_rate()
-        self._loss, error = self._gradient_step.gradient(minibatch)
+        self._loss, error = self._gradient_step.gradient(minibatch, self._lead())
         if not math.isfinite(self._loss):
             raise NonFiniteError(self._describe_non_finite(minibatch, error))
         self._gradient_step.apply(learning_rate)
@@ -172,10 +172,22 @@ class Learner:
         self._average_params.lerp_(self._gradient_step.params, moved)
 
     def _learning_rate(self) -> float:
-        """Linear in learner steps from learning_rate to learning_rate_final."""
+        """Linear in learner steps from learning_rate to decayed_learning_rate."""
         config = self._config
-        done = min(1.0, self.learner_steps / config.learning_rate_decay_learner_steps)
-        return config.learning_rate + done * (config.learning_rate_final - config.learning_rate)
+        return config.learning_rate + self._decayed() * (config.decayed_learning_rate - config.learning_rate)
+
+    def _lead(self) -> float | None:
+        """How far the online network's values may be above the target's: a part of the range that goes to 0 meanwhile.
+
+        At first values have to grow, by n rewards and this much at every sync; later overestimation is what spoils them.
+        """
+        if not self._config.clipped_double:
+            return None
+        return (1 - self._decayed()) * self._config.clip_margin * self._value_range.span
+
+    def _decayed(self) -> float:
+        """0 at first, 1 once learning_rate_decay_learner_steps are over."""
+        return min(1.0, self.learner_steps / self._config.learning_rate_decay_learner_steps)
 
     def _sync_target_and_publish(self) -> None:
         self._copy_online_to_target()

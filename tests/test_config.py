@@ -45,7 +45,8 @@ REFUSED: list[tuple[type, str, list[Any]]] = [
     (LearnerConfig, "max_learner_steps", [0, -1]),
     (LearnerConfig, "learner_threads", [0, -1]),
     (LearnerConfig, "learning_rate_decay_learner_steps", [0, -1]),
-    (LearnerConfig, "learning_rate", [0, -0.001, INFINITE, NAN]),
+    (LearnerConfig, "learning_rate", [0, -0.001, 9e-6, INFINITE, NAN]),
+    (LearnerConfig, "clip_margin", [-0.1, INFINITE, NAN]),
     (LearnerConfig, "huber_delta", [0, -1.0, INFINITE, NAN]),
     (LearnerConfig, "learning_rate_final", [0, 9e-6, 100.0, NAN]),
     (ReplayConfig, "replay_capacity_transitions", [0, -1]),
@@ -84,7 +85,9 @@ def test_what_cannot_work_is_refused_by_option_and_value(section: type, setting:
         (ActorConfig, "epsilon_end", 1.0),
         (ActorConfig, "epsilon_ladder_base", 1.0),
         (ActorConfig, "epsilon_ladder_alpha", 0.0),
+        (LearnerConfig, "learning_rate", 1e-5),
         (LearnerConfig, "learning_rate_final", 1e-5),
+        (LearnerConfig, "clip_margin", 0.0),
         (LearnerConfig, "max_learner_steps", None),
         (ReplayConfig, "max_env_steps", None),
         (EvaluatorConfig, "solved_return", -110.0),
@@ -108,6 +111,12 @@ def test_a_hidden_layer_of_no_width_is_refused(hidden: tuple[int, ...], shown: s
 def test_an_empty_environment_id_is_refused(env: str) -> None:
     with pytest.raises(BadInput, match=f"^--env '{env}': must be a Gymnasium id"):
         RunConfig(env=env)
+
+
+@pytest.mark.parametrize(("first", "final"), [(0.004, 0.0004), (1e-3, 1e-4), (5e-5, 1e-5), (1e-5, 1e-5)])
+def test_the_learning_rate_falls_to_a_tenth_unless_told(first: float, final: float) -> None:
+    config = resolve(Config(learner=LearnerConfig(learning_rate=first)), observation_size=4)
+    assert config.learner.learning_rate_final == pytest.approx(final)
 
 
 def test_a_final_learning_rate_above_the_first_names_both() -> None:
@@ -240,6 +249,7 @@ def test_resolving_changes_nothing_else() -> None:
     assert resolved == dataclasses.replace(
         config,
         actor=dataclasses.replace(config.actor, chunk_rows=config.actor.rows_per_chunk),
+        learner=dataclasses.replace(config.learner, learning_rate_final=config.learner.decayed_learning_rate),
         replay=dataclasses.replace(config.replay, tolerance_samples=resolved.replay.tolerance_samples),
     )
     assert np.isfinite(resolved.replay.tolerance_samples)

@@ -46,10 +46,10 @@ class SlowTwin:
         self.online, self._target, self._config = online, target, config
         self._optimizer = torch.optim.Adam(online.parameters())
 
-    def step(self, rows: Minibatch, learning_rate: float) -> tuple[float, Tensor]:
+    def step(self, rows: Minibatch, lead: float | None, learning_rate: float) -> tuple[float, Tensor]:
         config = self._config
         q_online_t = self.online(rows.observation_t) if config.double else None
-        target = clamp(bellman_target(rows, self._target(rows.observation_t), q_online_t, config.clipped_double))
+        target = clamp(bellman_target(rows, self._target(rows.observation_t), q_online_t, lead))
         error = td_error(self.online(rows.observation_tm1), rows, target)
         loss = mean_loss(error, config.loss, config.huber_delta)
         for group in self._optimizer.param_groups:
@@ -62,12 +62,12 @@ class SlowTwin:
 
 @pytest.mark.parametrize("hidden", [(16, 8), (16,), ()])
 @pytest.mark.parametrize(("dueling", "scaling"), [(False, "raw"), (True, "raw"), (True, "bounds")])
-@pytest.mark.parametrize(("double", "clipped"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(("double", "lead"), [(False, None), (True, None), (True, 0.0), (True, 0.5)])
 @pytest.mark.parametrize("loss", ["huber", "squared"])
 def test_fifty_steps_match_autograd_and_torchs_adam(
-    hidden: tuple[int, ...], dueling: bool, scaling: str, double: bool, clipped: bool, loss: str
+    hidden: tuple[int, ...], dueling: bool, scaling: str, double: bool, lead: float | None, loss: str
 ) -> None:
-    config = LearnerConfig(double=double, clipped_double=clipped, loss=loss, huber_delta=1.5)
+    config = LearnerConfig(double=double, loss=loss, huber_delta=1.5)
     online, target = network(hidden, dueling, scaling, seed=1), network(hidden, dueling, scaling, seed=2)
     twin = SlowTwin(copy.deepcopy(online), copy.deepcopy(target), config)
     fast = GradientStep(online, target, config, clamp)
@@ -75,8 +75,8 @@ def test_fifty_steps_match_autograd_and_torchs_adam(
     for number in range(50):
         rows = minibatch(generator)
         learning_rate = 0.01 / (1 + number)
-        wanted_loss, wanted_error = twin.step(rows, learning_rate)
-        got_loss, got_error = fast.gradient(rows)
+        wanted_loss, wanted_error = twin.step(rows, lead, learning_rate)
+        got_loss, got_error = fast.gradient(rows, lead)
         fast.apply(learning_rate)
         assert got_loss == pytest.approx(wanted_loss, rel=TOLERANCE, abs=TOLERANCE)
         torch.testing.assert_close(got_error, wanted_error, rtol=0, atol=TOLERANCE)
@@ -90,7 +90,7 @@ def test_the_gradient_alone_changes_no_params() -> None:
     online = network((8,), dueling=False, scaling="raw", seed=1)
     step = GradientStep(online, network((8,), dueling=False, scaling="raw", seed=2), LearnerConfig(), clamp)
     before = step.params.clone()
-    step.gradient(minibatch(torch.Generator().manual_seed(3)))
+    step.gradient(minibatch(torch.Generator().manual_seed(3)), lead=0.0)
     torch.testing.assert_close(step.params, before, rtol=0, atol=0)
 
 
