@@ -108,7 +108,7 @@ class GradientStep:
         self._steps = torch.zeros(())
 
     def gradient(self, rows: Minibatch, lead: float | None) -> tuple[float, Tensor]:
-        """The loss and the TD errors `[B]`; the gradient of the loss is ready for `apply`. `lead`: see bellman_target."""
+        """Loss and TD errors `[B]`; the loss's gradient is then ready for `apply`. `lead`: see bellman_target."""
         config, size = self._config, len(rows.action_tm1)
         double = config.double
         inputs, q = self._online.forward(

@@ -179,7 +179,7 @@ class Learner:
     def _lead(self) -> float | None:
         """How far the online network's values may be above the target's: a part of the range that goes to 0 meanwhile.
 
-        At first values have to grow, by n rewards and this much at every sync; later overestimation is what spoils them.
+        At first values have to grow, by n rewards and this much at every sync; later overestimation spoils them.
         """
         if not self._config.clipped_double:
             return None
