@@ -42,7 +42,7 @@ class ActorConfig:
 
     actors: int = 8
     """Actor processes."""
-    envs_per_actor: int = 16
+    envs_per_actor: int = 24
     """Environments that each actor steps."""
     gamma: float = 0.99
     """Discount for each environment step."""
@@ -132,10 +132,10 @@ class LearnerConfig:
     """Loss of the TD error."""
     huber_delta: float = 5.0
     """|TD error| where Huber turns linear."""
-    learning_rate: float = 4e-3
+    learning_rate: float = 6e-3
     """Adam's step size at the start."""
     learning_rate_final: float | None = None
-    """Adam's step size after the decay [a tenth of the start]."""
+    """Adam's step size after the decay [a twentieth of the start]."""
     learning_rate_decay_learner_steps: int = 8000
     """Length of the linear decay, learner steps."""
     batch_size: int = 128
@@ -172,10 +172,10 @@ class LearnerConfig:
 
     @property
     def decayed_learning_rate(self) -> float:
-        """learning_rate_final, or else a tenth of learning_rate."""
+        """learning_rate_final, or else a twentieth of learning_rate."""
         if self.learning_rate_final is not None:
             return self.learning_rate_final
-        return max(_LEAST_LEARNING_RATE, self.learning_rate / 10)
+        return max(_LEAST_LEARNING_RATE, self.learning_rate / 20)
 
 
 @dataclass(frozen=True)
