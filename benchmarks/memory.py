@@ -8,12 +8,7 @@ On Linux.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,33 +18,24 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
-from scipy.special import stdtrit
 
-from benchmarks.launching import ROOT, new_folder, spread
+from benchmarks.growth import FLAT_MB, describe_growth
+from benchmarks.launching import new_folder, spread
+from benchmarks.watching import Processes, launch_and_watch, run_options
 from common.config import BadInput
 from common.rows import pack
-from common.run_files import METRICS, SUMMARY
+from common.run_files import METRICS
 from common.types import Transition
 from replay_server.buffer import ReplayBuffer, row_bytes
 
 MB = 10**6
 ACTOR_BAR_MB = 130.0
 RING_BAR = 1.10  # of rows x bytes
-_FLAT_MB = 1.0  # what a series may move and still counts as flat
 _CARTPOLE_OBSERVATION = 4
 _RING_CHUNK = 500  # rows in an insert while filling
-_ROLES = {
-    "Actor": "actor",
-    "LearnerProcess": "learner",
-    "ReplayServer": "replay server",
-    "Evaluator": "evaluator",
-}
-Float64 = NDArray[np.float64]
-Processes = list[tuple[str, psutil.Process]]  # role, process
 
 
 @dataclass(frozen=True)
@@ -104,70 +90,6 @@ def measure_memory(settings: Memory) -> list[dict[str, Any]]:
         rows += measure_stopped(settings, folder / "stopped")
     report(rows)
     return rows
-
-
-# A run as a user starts it, watched from outside
-
-
-def launch_and_watch(
-    options: Sequence[str], run_dir: Path, each_second: Callable[[float, Processes], None]
-) -> dict[str, Any]:
-    """Runs launch.py and hands `each_second` the seconds since its start and its processes by role.
-
-    Returns the summary, also of a run that ended with an error. Raises RuntimeError where there is none.
-    """
-    command = [sys.executable, str(ROOT / "launch.py"), *options, "--run-dir", str(run_dir)]
-    log = run_dir.parent / f"{run_dir.name}.log"
-    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
-        try:
-            driver, began, ticks = psutil.Process(process.pid), time.monotonic(), 1
-            while not _ended(process, began + ticks - time.monotonic()):
-                processes = processes_by_role(driver)
-                each_second(time.monotonic() - began, processes)
-                ticks += 1
-        finally:
-            if process.poll() is None:
-                process.terminate()
-    summary = run_dir / SUMMARY
-    if not summary.exists():
-        raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}:\n{log.read_text()}")
-    read: dict[str, Any] = json.loads(summary.read_text())
-    return read
-
-
-def run_options(actors: int, seconds: float) -> list[str]:
-    """Of a run that ends after so many seconds and by nothing else."""
-    limits = ["--no-stop-when-solved", "--max-env-steps", str(10**12), "--max-seconds", str(seconds)]
-    return ["--actors", str(actors), "--no-dashboard", *limits]
-
-
-def processes_by_role(driver: psutil.Process) -> Processes:
-    """The driver and everything below it; Ray's own go by the name of their program, script or class."""
-    found: Processes = []
-    with suppress(psutil.NoSuchProcess):  # the driver has just ended
-        found.append(("driver", driver))
-        for process in driver.children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                found.append((_role(process.cmdline()), process))
-    return found
-
-
-def _role(command: list[str]) -> str:
-    """Ray's workers are titled `ray::Class` or `ray::Class.method`; a process that is ending has no command left."""
-    if command and command[0].startswith("ray::"):
-        name = command[0].removeprefix("ray::").split(".")[0].split("(")[0]
-    else:
-        scripts = [part for part in command if part.endswith(".py")]
-        name = Path([*scripts, *command, "ending"][0]).stem
-    return _ROLES.get(name, name)
-
-
-def _ended(process: subprocess.Popen[bytes], within: float) -> bool:
-    try:
-        process.wait(timeout=max(0.0, within))
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 class Watch:
@@ -247,46 +169,6 @@ def describe_role(samples: list[Sample], settings: Memory) -> dict[str, Any]:
         "uss": describe_growth(seconds, uss, settings.settle_seconds),
         "anonymous": describe_growth(seconds, anonymous, settings.settle_seconds),
     }
-
-
-def describe_growth(seconds: Float64, mb: Float64, settle_seconds: float) -> dict[str, Any]:
-    """Of one series: slope after settling in MB a minute, what it grew by from then to the end, and until when."""
-    settled = seconds >= settle_seconds
-    slope, low, high = slope_per_minute(seconds[settled], mb[settled])
-    window = min(60.0, (seconds[-1] - settle_seconds) / 3)
-    first = float(np.median(mb[settled & (seconds < settle_seconds + window)]))
-    last = float(np.median(mb[seconds > seconds[-1] - window]))
-    return {
-        "mb": mb.tolist(),
-        "slope_mb_per_minute": slope,
-        "slope_interval": [low, high],
-        "first_mb": first,
-        "last_mb": last,
-        "window_seconds": window,
-        "flat_from_seconds": flat_from(seconds, mb),
-    }
-
-
-def slope_per_minute(seconds: Float64, mb: Float64) -> tuple[float, float, float]:
-    """Least squares, and its 95 % interval.
-
-    Seconds that follow one another hardly differ, so that n samples count as n (1 - r) / (1 + r), but as 3 at least;
-    r is the residuals' correlation from one to the next (Santer et al. 2000, https://doi.org/10.1029/1999JD901105).
-    """
-    minutes = (seconds - seconds.mean()) / 60
-    slope = float(minutes @ mb / (minutes @ minutes))
-    residual = mb - mb.mean() - slope * minutes
-    squares = float(residual @ residual)
-    correlation = max(0.0, float(residual[1:] @ residual[:-1]) / squares) if squares > 0 else 0.0
-    count = max(3.0, len(mb) * (1 - correlation) / (1 + correlation))
-    half = float(stdtrit(count - 2, 0.975)) * (squares / (count - 2) / float(minutes @ minutes)) ** 0.5
-    return slope, slope - half, slope + half
-
-
-def flat_from(seconds: Float64, mb: Float64) -> float:
-    """The second from which the series stays within 1 MB of its last value: until then something grew."""
-    away = np.flatnonzero(np.abs(mb - mb[-1]) > _FLAT_MB)
-    return float(seconds[away[-1] + 1]) if away.size else float(seconds[0])
 
 
 def ring_full_seconds(run_dir: Path) -> float | None:
@@ -432,7 +314,7 @@ def _report_run(rows: list[dict[str, Any]]) -> None:
     Console().print(table)
     window, full = rows[0]["uss"]["window_seconds"], rows[0]["ring_full_seconds"]
     print(f"grew: anonymous memory of the last {window:.0f} s less that of the first {window:.0f} s after settling")
-    print(f"flat from: anonymous memory within {_FLAT_MB:g} MB of its last value ever since")
+    print(f"flat from: anonymous memory within {FLAT_MB:g} MB of its last value ever since")
     print("the ring was not full before the end" if full is None else f"the ring was full after {full:.0f} s")
     for row in rows:
         if row["role"] == "actor":

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.launching import new_folder, spread
-from benchmarks.memory import Processes, launch_and_watch, run_options
+from benchmarks.watching import Processes, launch_and_watch, run_options
 from common.config import ActorConfig, BadInput
 from common.run_files import METRICS
 
