@@ -46,7 +46,7 @@ def epsilon_greedy(q_values: Float32, epsilon: Float32, rng: np.random.Generator
 
 
 def exponential_epsilon(config: ActorConfig, env_steps: float) -> float:
-    """end + (start - end) * exp(-t / decay), with t in global environment steps; explorers stay above."""
+    """end + (start - end) * exp(-t / decay), with t in global environment steps."""
     decayed = math.exp(-env_steps / config.epsilon_decay_env_steps)
     return config.epsilon_end + (config.epsilon_start - config.epsilon_end) * decayed
 
@@ -56,8 +56,8 @@ def ladder_epsilons(config: ActorConfig, actor_id: int) -> Float32:
 
     Horgan et al., Distributed Prioritized Experience Replay, https://arxiv.org/abs/1803.00933.
     """
-    total = _environments(config)
-    rank = _ranks(config, actor_id)
+    total = config.actors * config.envs_per_actor
+    rank = np.arange(config.envs_per_actor) * config.actors + actor_id
     position = rank / (total - 1) if total > 1 else np.full(1, 0.5)
     epsilons: Float32 = np.power(config.epsilon_ladder_base, 1 + config.epsilon_ladder_alpha * position)
     return epsilons.astype(np.float32)
@@ -68,33 +68,11 @@ def epsilon_schedule(config: ActorConfig, actor_id: int) -> Callable[[float], Fl
     if config.epsilon_schedule == "ladder":
         fixed = ladder_epsilons(config, actor_id)
         return lambda env_steps: fixed
-    # Once a policy is good, the others' episodes hardly ever fail; the explorers' keep telling what failure costs.
-    least = np.where(_ranks(config, actor_id) < _explorers(config), _least_of_explorers(config), 0.0)
-    return lambda env_steps: np.maximum(exponential_epsilon(config, env_steps), least).astype(np.float32)
+    return lambda env_steps: np.full(config.envs_per_actor, exponential_epsilon(config, env_steps), dtype=np.float32)
 
 
 def mean_epsilon(config: ActorConfig, env_steps: float) -> float:
     """Over all environments of all actors, for the display and the metrics."""
     if config.epsilon_schedule == "exponential":
-        epsilon = exponential_epsilon(config, env_steps)
-        more = max(0.0, _least_of_explorers(config) - epsilon)
-        return epsilon + more * _explorers(config) / _environments(config)
+        return exponential_epsilon(config, env_steps)
     return float(np.mean([ladder_epsilons(config, actor_id) for actor_id in range(config.actors)]))
-
-
-def _environments(config: ActorConfig) -> int:
-    return config.actors * config.envs_per_actor
-
-
-def _ranks(config: ActorConfig, actor_id: int) -> NDArray[np.int64]:
-    """`[envs_per_actor]`: which of all environments these are, interleaved over actors."""
-    return np.arange(config.envs_per_actor) * config.actors + actor_id
-
-
-def _explorers(config: ActorConfig) -> int:
-    """How many environments keep exploring; those of the lowest ranks."""
-    return int(config.explorers * _environments(config))
-
-
-def _least_of_explorers(config: ActorConfig) -> float:
-    return min(config.explorers_epsilon, config.epsilon_start)

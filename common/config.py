@@ -56,10 +56,6 @@ class ActorConfig:
     """Exponential: epsilon in the end."""
     epsilon_decay_env_steps: float = 2000.0
     """Global environment steps to 1/e."""
-    explorers: float = 0.25
-    """Exponential: share of all environments that keep exploring."""
-    explorers_epsilon: float = 0.3
-    """Exponential: theirs stays at least this, or epsilon_start if that is less."""
     epsilon_ladder_base: float = 0.7
     """Ladder: epsilon_i = base ** (1 + alpha * i / (N - 1))."""
     epsilon_ladder_alpha: float = 7.0
@@ -72,7 +68,7 @@ class ActorConfig:
     def __post_init__(self) -> None:
         _require_positive_int(self, "actors", "envs_per_actor", "n_step", "chunk_rows")
         _require(0 <= self.gamma <= 1, "gamma", self.gamma, "must lie in [0, 1]")
-        for name in ("epsilon_start", "epsilon_end", "explorers", "explorers_epsilon"):
+        for name in ("epsilon_start", "epsilon_end"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must lie in [0, 1]")
         _require(
             0 < self.epsilon_decay_env_steps < math.inf,

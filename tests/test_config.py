@@ -37,8 +37,6 @@ REFUSED: list[tuple[type, str, list[Any]]] = [
     (ActorConfig, "epsilon_start", [-0.1, 1.1, NAN]),
     (ActorConfig, "epsilon_end", [-0.1, 1.1, NAN]),
     (ActorConfig, "epsilon_decay_env_steps", [0, -5.0, INFINITE, NAN]),
-    (ActorConfig, "explorers", [-0.1, 1.1, NAN]),
-    (ActorConfig, "explorers_epsilon", [-0.1, 1.1, NAN]),
     (ActorConfig, "epsilon_ladder_base", [0, -0.5, 1.5, NAN]),
     (ActorConfig, "epsilon_ladder_alpha", [-1, INFINITE, NAN]),
     (ActorConfig, "chunk_seconds", [0, -0.5, INFINITE, NAN]),

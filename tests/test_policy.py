@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 
@@ -89,7 +88,6 @@ def exponential(actors: int, envs_per_actor: int = 2) -> ActorConfig:
         epsilon_start=1.0,
         epsilon_end=0.05,
         epsilon_decay_env_steps=3000,
-        explorers=0.0,
     )
 
 
@@ -112,27 +110,6 @@ def test_exponential_epsilon_depends_on_global_environment_steps_alone(
 def test_exponential_epsilon_can_be_0_from_the_start() -> None:
     config = ActorConfig(epsilon_schedule="exponential", epsilon_start=0.0, epsilon_end=0.0)
     assert epsilon_schedule(config, 0)(0).tolist() == [0.0] * config.envs_per_actor
-
-
-@pytest.mark.parametrize(
-    ("actors", "envs_per_actor", "share", "per_actor"),
-    [(8, 24, 0.25, [6] * 8), (2, 3, 0.5, [2, 1]), (1, 1, 0.9, [0]), (2, 2, 1.0, [2, 2]), (3, 1, 0.0, [0, 0, 0])],
-)
-def test_explorers_are_spread_over_the_actors_and_never_stop_exploring(
-    actors: int, envs_per_actor: int, share: float, per_actor: list[int]
-) -> None:
-    config = dataclasses.replace(exponential(actors, envs_per_actor), explorers=share, explorers_epsilon=0.3)
-    found = [epsilon_schedule(config, actor_id)(10**7) for actor_id in range(actors)]
-    assert [int((epsilon > 0.2).sum()) for epsilon in found] == per_actor
-    assert set(np.concatenate(found).tolist()) <= {float(np.float32(0.3)), float(np.float32(0.05))}
-    assert mean_epsilon(config, 10**7) == pytest.approx(float(np.mean(found)), abs=1e-6)
-    early = [epsilon_schedule(config, actor_id)(0) for actor_id in range(actors)]
-    assert all(epsilon.tolist() == [1.0] * envs_per_actor for epsilon in early)
-
-
-def test_explorers_do_not_exceed_the_epsilon_of_the_start() -> None:
-    config = ActorConfig(epsilon_start=0.05, epsilon_end=0.01, explorers=1.0, explorers_epsilon=0.3)
-    assert epsilon_schedule(config, 0)(10**7).tolist() == pytest.approx([0.05] * config.envs_per_actor)
 
 
 def ladder(actors: int, envs_per_actor: int, base: float, alpha: float) -> list[list[float]]:
