@@ -135,8 +135,8 @@ class LearnerConfig:
     learning_rate: float = 6e-3
     """Adam's step size at the start."""
     learning_rate_final: float | None = None
-    """Adam's step size after the decay [a twentieth of the start]."""
-    learning_rate_decay_learner_steps: int = 8000
+    """Adam's step size after the decay [1/200 of the start]."""
+    learning_rate_decay_learner_steps: int = 12_000
     """Length of the linear decay, learner steps."""
     batch_size: int = 128
     """Transitions in one learner step."""
@@ -172,10 +172,10 @@ class LearnerConfig:
 
     @property
     def decayed_learning_rate(self) -> float:
-        """learning_rate_final, or else a twentieth of learning_rate."""
+        """learning_rate_final, or else 1/200 of learning_rate."""
         if self.learning_rate_final is not None:
             return self.learning_rate_final
-        return max(_LEAST_LEARNING_RATE, self.learning_rate / 20)
+        return max(_LEAST_LEARNING_RATE, self.learning_rate / 200)
 
 
 @dataclass(frozen=True)
