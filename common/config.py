@@ -132,7 +132,7 @@ class LearnerConfig:
     """Loss of the TD error."""
     huber_delta: float = 5.0
     """|TD error| where Huber turns linear."""
-    learning_rate: float = 6e-3
+    learning_rate: float = 5e-3
     """Adam's step size at the start."""
     learning_rate_final: float | None = None
     """Adam's step size after the decay [1/200 of the start]."""
