@@ -42,7 +42,7 @@ class ActorConfig:
 
     actors: int = 8
     """Actor processes."""
-    envs_per_actor: int = 24
+    envs_per_actor: int = 16
     """Environments that each actor steps."""
     gamma: float = 0.99
     """Discount for each environment step."""
@@ -125,7 +125,9 @@ class LearnerConfig:
     clipped_double: bool = True
     """The online network's value counts, where the target's is not much lower."""
     clip_margin: float = 0.05
-    """How much lower at first, share of the range of values; 0 after the decay."""
+    """How much lower at first, share of the range of values."""
+    clip_margin_decay_learner_steps: int = 8000
+    """Length of its linear decay to 0, learner steps."""
     bounded_targets: bool = True
     """Bound targets by rewards seen."""
     loss: Literal["huber", "squared"] = "huber"
@@ -136,7 +138,7 @@ class LearnerConfig:
     """Adam's step size at the start."""
     learning_rate_final: float | None = None
     """Adam's step size after the decay [1/200 of the start]."""
-    learning_rate_decay_learner_steps: int = 12_000
+    learning_rate_decay_learner_steps: int = 25_000
     """Length of the linear decay, learner steps."""
     batch_size: int = 128
     """Transitions in one learner step."""
@@ -152,7 +154,7 @@ class LearnerConfig:
     def __post_init__(self) -> None:
         _require_positive_int(
             self, "batch_size", "target_sync_learner_steps", "max_learner_steps", "learner_threads",
-            "learning_rate_decay_learner_steps",
+            "learning_rate_decay_learner_steps", "clip_margin_decay_learner_steps",
         )  # fmt: skip
         _require(
             _LEAST_LEARNING_RATE <= self.learning_rate < math.inf,

@@ -174,20 +174,19 @@ class Learner:
     def _learning_rate(self) -> float:
         """Linear in learner steps from learning_rate to decayed_learning_rate."""
         config = self._config
-        return config.learning_rate + self._decayed() * (config.decayed_learning_rate - config.learning_rate)
+        done = min(1.0, self.learner_steps / config.learning_rate_decay_learner_steps)
+        return config.learning_rate + done * (config.decayed_learning_rate - config.learning_rate)
 
     def _lead(self) -> float | None:
-        """How far the online network's values may be above the target's: a part of the range that goes to 0 meanwhile.
+        """How far the online network's values may be above the target's: a part of the range, linearly falling to 0.
 
         At first values have to grow, by n rewards and this much at every sync; later overestimation spoils them.
         """
-        if not self._config.clipped_double:
+        config = self._config
+        if not config.clipped_double:
             return None
-        return (1 - self._decayed()) * self._config.clip_margin * self._value_range.span
-
-    def _decayed(self) -> float:
-        """0 at first, 1 once learning_rate_decay_learner_steps are over."""
-        return min(1.0, self.learner_steps / self._config.learning_rate_decay_learner_steps)
+        left = max(0.0, 1.0 - self.learner_steps / config.clip_margin_decay_learner_steps)
+        return left * config.clip_margin * self._value_range.span
 
     def _sync_target_and_publish(self) -> None:
         self._copy_online_to_target()
