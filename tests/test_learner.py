@@ -365,6 +365,34 @@ def test_the_target_network_stands_still_between_syncs() -> None:
     assert q_values.tolist() == [pytest.approx([3.0, 0.0], abs=0.02)]
 
 
+@pytest.mark.parametrize(
+    ("margin", "decay", "clipped", "expected"),
+    [(0.0, 10**9, True, 1.0), (0.25, 10**9, True, 1.25), (0.25, 150, True, 1.0), (0.25, 10**9, False, 1.0)],
+)
+def test_the_online_network_may_lead_the_target_network_at_first(
+    margin: float, decay: int, clipped: bool, expected: float
+) -> None:
+    """One state, reward 1, discount 0.5, so values from 0 to 2; the target network says 0 throughout. Led by a quarter
+    of the range, the online Q goes to 1 + 0.5 * 0.5; without a lead, or once it is over, to 1.
+    """
+    learning = learner(
+        EndlessReader(rows([1.0], discount=0.5), rows_per_call=12),
+        hidden=(),
+        initial_params=constant_arrays([0.0, -1.0], observation_size=1),
+        clipped_double=clipped,
+        clip_margin=margin,
+        clip_margin_decay_learner_steps=decay,
+        loss="squared",
+        learning_rate=0.02,
+        learning_rate_final=0.02,
+        target_sync_learner_steps=600,
+        max_learner_steps=600,
+    )
+    learning.run(Broadcaster())
+    q_values = QFunction(learning.newest().arrays)(np.ones((1, 1), dtype=np.float32))
+    assert q_values.tolist() == [pytest.approx([expected, -1.0], abs=0.02)]
+
+
 def test_learning_repeats_with_its_seed() -> None:
     """Same seed and same rows give the same params; another seed starts elsewhere."""
     newest = []
