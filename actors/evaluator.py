@@ -22,13 +22,11 @@ from numpy.typing import NDArray
 from actors.greedy import Environments, greedy_returns
 from actors.policy import QFunction
 from common.params import check_arrays
-from common.process import be_nice
 from common.statistics import summarize
 from common.time_use import ACTIVITIES, TimeUse
 from common.types import Look, Params
 
 EPISODES_PER_LOOK = 100
-NICENESS = 5  # looks yield to the learner
 _REPLY_SECONDS = 1.0  # next_looks answers within this time, news or not
 
 
@@ -76,7 +74,6 @@ class Evaluator:
 
     def run(self) -> None:
         """Looks until told to stop."""
-        be_nice(NICENESS)
         self._time_use.begin()
         while (params := self._wait_for_due()) is not None:
             self._time_use.spent("waiting")

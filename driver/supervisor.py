@@ -1,7 +1,7 @@
 """Supervisor: starts the roles, watches them, replaces killed actors, and ends the run for one of its reasons.
 
 Learning begins with the replay server, the learner and the first actors; the evaluator and the other actors start
-beside it, a few at once and at a lower priority, because each takes a core for half a second. The supervisor holds one
+beside it, a few at once and the actors at a lower priority: each takes a core for half a second. The supervisor holds one
 outstanding call for each role's `run`, so the first error ends the run at once, with the role's name and the real
 traceback.
 """
@@ -208,6 +208,8 @@ class Supervisor:
         def is_ready(_: Any) -> None:
             role.ready = True
             self._ready_seconds.setdefault(role.name, self._seconds())
+            if role is self._evaluator:
+                self._latecomers = Latecomers()
             if self._started and self._stopped_by is None:
                 if role in self._actors:
                     self._run_actor(role)
@@ -232,7 +234,6 @@ class Supervisor:
     def _start(self) -> None:
         """Sets everybody going who is there; the others follow."""
         self._started = True
-        self._latecomers = Latecomers()
         self._create(self._evaluator)
         broadcaster = ParamsBroadcaster(self._replay.handle, self._evaluator.handle)
         # Learner and actors all end when the replay server says stop: at max_env_steps, in any order.
