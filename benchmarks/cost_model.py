@@ -114,8 +114,8 @@ def insert_calls(point: Point) -> float:
 
 
 def params_messages(point: Point) -> float:
-    """For each learner step: at a sync, one to every actor and one to the evaluator."""
-    return (point.actors + 1) / _SYNC
+    """For each learner step: after a sync, one to every actor with its next ack; the learner sends two, always."""
+    return point.actors / _SYNC
 
 
 def weights(point: Point) -> float:
@@ -132,7 +132,6 @@ def learner_work(point: Point) -> Work:
         "unit of a row": 2 * point.batch_size * point.hidden,  # what is done with every activation
         "Mflop": 10 * point.batch_size * weights(point),  # forward 2 rows online, 1 target; backward twice a forward
         "sample call": sample_calls(point),
-        "params message": params_messages(point),
     }
 
 
@@ -142,6 +141,7 @@ def replay_work(point: Point) -> Work:
         "transition inserted": transitions(point),
         "row sampled": point.batch_size,
         "call": insert_calls(point) + sample_calls(point),
+        "params message": params_messages(point),
     }
 
 

@@ -1,8 +1,8 @@
 """Supervisor: starts the roles, watches them, replaces killed actors, and ends the run for one of its reasons.
 
 Learning begins with the replay server, the learner and the first actors; the evaluator and the other actors start
-beside it, a few at once and the actors at a lower priority: each takes a core for half a second. The supervisor holds one
-outstanding call for each role's `run`, so the first error ends the run at once, with the role's name and the real
+beside it, a few at once and the actors at a lower priority: each takes a core for half a second. The supervisor holds
+one outstanding call for each role's `run`, so the first error ends the run at once, with the role's name and the real
 traceback.
 """
 
