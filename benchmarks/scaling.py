@@ -43,7 +43,7 @@ class Scaling:
 
     actors: tuple[int, ...] = (1, 2, 4, 8, 16)
     """Actor processes."""
-    envs_per_actor: tuple[int, ...] = (1, 4, 16, 64, 256)
+    envs_per_actor: tuple[int, ...] = (1, 4, 12, 64, 256)
     """Environments of each actor."""
     batch_size: tuple[int, ...] = (32, 64, 128, 256, 512, 1024)
     """Transitions in a learner step."""
@@ -69,7 +69,7 @@ class Point(NamedTuple):
     """The settings that move."""
 
     actors: int = 8
-    envs_per_actor: int = 16
+    envs_per_actor: int = 12
     batch_size: int = 128  # transitions
     hidden: int = 128  # units in each of two layers
     samples_per_insert: float = 32.0

@@ -42,7 +42,7 @@ class ActorConfig:
 
     actors: int = 8
     """Actor processes."""
-    envs_per_actor: int = 16
+    envs_per_actor: int = 12
     """Environments that each actor steps."""
     gamma: float = 0.99
     """Discount for each environment step."""
@@ -126,7 +126,7 @@ class LearnerConfig:
     """The online network's value counts, where the target's is not much lower."""
     clip_margin: float = 0.05
     """How much lower at first, share of the range of values."""
-    clip_margin_decay_learner_steps: int = 8000
+    clip_margin_decay_learner_steps: int = 3000
     """Length of its linear decay to 0, learner steps."""
     bounded_targets: bool = True
     """Bound targets by rewards seen."""
@@ -134,10 +134,10 @@ class LearnerConfig:
     """Loss of the TD error."""
     huber_delta: float = 5.0
     """|TD error| where Huber turns linear."""
-    learning_rate: float = 5e-3
+    learning_rate: float = 4e-3
     """Adam's step size at the start."""
     learning_rate_final: float | None = None
-    """Adam's step size after the decay [1/200 of the start]."""
+    """Adam's step size after the decay [1/80 of the start]."""
     learning_rate_decay_learner_steps: int = 25_000
     """Length of the linear decay, learner steps."""
     batch_size: int = 128
@@ -174,10 +174,10 @@ class LearnerConfig:
 
     @property
     def decayed_learning_rate(self) -> float:
-        """learning_rate_final, or else 1/200 of learning_rate."""
+        """learning_rate_final, or else 1/80 of learning_rate."""
         if self.learning_rate_final is not None:
             return self.learning_rate_final
-        return max(_LEAST_LEARNING_RATE, self.learning_rate / 200)
+        return max(_LEAST_LEARNING_RATE, self.learning_rate / 80)
 
 
 @dataclass(frozen=True)

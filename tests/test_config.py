@@ -114,7 +114,7 @@ def test_an_empty_environment_id_is_refused(env: str) -> None:
         RunConfig(env=env)
 
 
-@pytest.mark.parametrize(("first", "final"), [(0.005, 2.5e-5), (1e-3, 1e-5), (5e-5, 1e-5), (1e-5, 1e-5)])
+@pytest.mark.parametrize(("first", "final"), [(0.004, 5e-5), (1e-3, 1.25e-5), (5e-5, 1e-5), (1e-5, 1e-5)])
 def test_the_learning_rate_falls_to_a_small_part_unless_told(first: float, final: float) -> None:
     config = resolve(Config(learner=LearnerConfig(learning_rate=first)), observation_size=4)
     assert config.learner.learning_rate_final == pytest.approx(final)
