@@ -98,7 +98,7 @@ class Supervisor:
         ]
         self._roles = [self._replay, self._learner, self._evaluator, *self._actors]
         self._calls = Calls(self._role_raised, self._process_died)
-        self._latecomers: Latecomers | None = None  # once learning has begun
+        self._latecomers: Latecomers | None = None  # once the evaluator is up
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
         self._learner_asked = 0.0
         self._ready_seconds: dict[str, float] = {"first roles created": seconds()}  # when each first came up
