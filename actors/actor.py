@@ -27,7 +27,7 @@ from common.seeding import seed_sequence
 from common.time_use import ACTIVITIES, TimeUse
 from common.types import AddReply, Chunk, EnvironmentSpec, Episodes, Params, Rows, Transition
 
-NICENESS = 10  # actors yield to the learner
+NICENESS = 19  # actors yield to everybody: they are ahead of the learner and wait most of their time
 _NO_VERSION_YET = 2**63 - 1
 
 

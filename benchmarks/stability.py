@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
+from tyro.conf import UseAppendAction
 
 from benchmarks.launching import launch, new_folder
 
@@ -25,6 +26,8 @@ class Stability:
     """Environment steps of each run."""
     interval: int = 1000
     """Learner steps between looks."""
+    option: UseAppendAction[tuple[str, ...]] = ()
+    """A further option of launch.py, such as --option=--epsilon-schedule=ladder; repeatable."""
     runs: Path | None = None
     """Folder for the runs [a temporary one]."""
 
@@ -37,7 +40,9 @@ def measure_stability(settings: Stability) -> list[dict[str, Any]]:
         run = folder / f"seed-{seed}"
         limits = ["--no-stop-when-solved", "--max-env-steps", str(settings.env_steps)]
         looks = ["--evaluation-interval-learner-steps", str(settings.interval)]
-        summary = launch(["--actors", "8", "--seed", str(seed), "--no-dashboard", *limits, *looks], run)
+        summary = launch(
+            ["--actors", "8", "--seed", str(seed), "--no-dashboard", *limits, *looks, *settings.option], run
+        )
         rows.append({"seed": seed, "summary": summary, **count_later_looks(run)})
         print(f"seed {seed}: {rows[-1]['held']} of {rows[-1]['later_looks']} later looks held", flush=True)
     report(rows)

@@ -52,9 +52,9 @@ class ActorConfig:
     """Exploration: exponential decay, or the Ape-X ladder."""
     epsilon_start: float = 1.0
     """Exponential: epsilon at the start."""
-    epsilon_end: float = 0.1
+    epsilon_end: float = 0.3
     """Exponential: epsilon in the end."""
-    epsilon_decay_env_steps: float = 2000.0
+    epsilon_decay_env_steps: float = 12_000.0
     """Global environment steps to 1/e."""
     epsilon_ladder_base: float = 0.7
     """Ladder: epsilon_i = base ** (1 + alpha * i / (N - 1))."""

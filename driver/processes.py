@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import psutil
 
-_LATE_NICENESS = 5
+LATE_NICENESS = 19
 
 
 def descendants() -> list[psutil.Process]:
@@ -28,7 +28,7 @@ class Latecomers:
             if process.pid not in self._known:
                 self._known.add(process.pid)
                 with suppress(psutil.NoSuchProcess):
-                    process.nice(max(_LATE_NICENESS, process.nice()))
+                    process.nice(LATE_NICENESS)
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import psutil
 
-from driver.processes import Latecomers, descendants, kill
+from driver.processes import LATE_NICENESS, Latecomers, descendants, kill
 
 WAITS = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"]
 
@@ -20,7 +20,7 @@ def test_processes_that_start_later_yield_to_those_that_run() -> None:
             latecomers.yield_to_the_others()
             own = psutil.Process().nice()
             assert psutil.Process(early.pid).nice() == own
-            assert psutil.Process(late.pid).nice() == max(own, 5)
+            assert psutil.Process(late.pid).nice() == LATE_NICENESS
             late.communicate()
         latecomers.yield_to_the_others()
         early.communicate()
