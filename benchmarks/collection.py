@@ -103,7 +103,8 @@ class RingWriter:
 def measure_collection(settings: Collection) -> list[dict[str, Any]]:
     """One row for each number of environments and chunk size; `ours`, `alone`, `at_once` hold every repetition.
 
-    `alone`: one process without Ray. `at_once`: one such process for each core, all together: what the machine has.
+    `alone`: one process without Ray. `at_once`: as many such processes as actors, all together: what sharing the cores
+    costs by itself.
     """
     ray_environment.prepare(embedded=True)
     from driver.session import start_embedded  # imports ray, after its environment variables are set
@@ -123,7 +124,7 @@ def report(rows: list[dict[str, Any]]) -> None:
     actors, cores = rows[0]["actors"], rows[0]["cores"]
     title = f"{actors} actors, {cores} cores: thousand transitions/s in the ring"
     table = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
-    for column in ("envs", "chunk", "ours", "one process", f"{cores} processes", "ratio"):
+    for column in ("envs", "chunk", "ours", "one process", f"{actors} processes", "ratio"):
         table.add_column(column, justify="right")
     for row in rows:
         sides = (spread([value / 1e3 for value in row[side]], ".0f") for side in ("ours", "alone", "at_once"))
@@ -159,7 +160,7 @@ def _measure_envs(settings: Collection, envs: int, environment: EnvironmentSpec)
             shape = (settings.actors, envs, row["chunk_rows"])
             row["ours"].append(_collect_through_ray(*shape, settings.seconds, environment))
             row["alone"].append(_collect_in_processes(1, *shape, settings.seconds))
-            row["at_once"].append(_collect_in_processes(cores, *shape, settings.seconds))
+            row["at_once"].append(_collect_in_processes(settings.actors, *shape, settings.seconds))
             row["ratio"].append(row["ours"][-1] / (cores * row["alone"][-1]))
     return rows
 

@@ -22,6 +22,9 @@ _EMBEDDED = {
     # The raylet warns of too many workers, not counting this number of IO workers. They start only where objects are
     # spilled, which nothing here is large enough for.
     "RAY_max_io_workers": "32",
+    # Larger messages than Ray's default of 100 KiB travel with their call: on one machine the object store, which is
+    # the raylet's work, costs more than another copy. It matters to large chunks and large networks.
+    "RAY_max_direct_call_object_size": "4000000",
     # The raylet sleeps a second when its own store's socket is not there at once.
     "RAY_raylet_client_connect_timeout_milliseconds": "20",
     "RAY_raylet_client_num_connect_attempts": "500",
