@@ -52,7 +52,7 @@ class ActorConfig:
     """Exploration: exponential decay, or the Ape-X ladder."""
     epsilon_start: float = 1.0
     """Exponential: epsilon at the start."""
-    epsilon_end: float = 0.3
+    epsilon_end: float = 0.2
     """Exponential: epsilon in the end."""
     epsilon_decay_env_steps: float = 12_000.0
     """Global environment steps to 1/e."""

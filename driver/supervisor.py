@@ -27,11 +27,11 @@ from driver.calls import Calls
 from driver.display import Display
 from driver.ending import Ending
 from driver.observer import Observer, Solved
-from driver.processes import Latecomers
 from driver.progress import Progress
 from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
 from driver.signals import StopSignals
+from driver.starting import Starting
 from driver.topology import LOOKS_GROUP, Role, Topology
 from learner.client import CONTROL_GROUP, ParamsBroadcaster, ParamsReader
 from learner.learner_stats import LearnerStats
@@ -96,12 +96,17 @@ class Supervisor:
             Role(f"actor-{actor_id}", partial(topology.create_actor, actor_id))
             for actor_id in range(config.actor.actors)
         ]
-        self._roles = [self._replay, self._learner, self._evaluator, *self._actors]
         self._calls = Calls(self._role_raised, self._process_died)
-        self._latecomers: Latecomers | None = None  # once the evaluator is up
+        self._starting = Starting(
+            [self._replay, self._learner, self._evaluator, *self._actors],
+            self._calls,
+            starting_at_once,
+            self._evaluator,
+            seconds,
+            self._became_ready,
+        )
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
         self._learner_asked = 0.0
-        self._ready_seconds: dict[str, float] = {"first roles created": seconds()}  # when each first came up
         self._started = False
         self._stopped_by: str | None = None
         self._failure: Failure | None = None
@@ -114,7 +119,7 @@ class Supervisor:
         """Until the run ends, for whatever reason; the roles are gone then."""
         try:
             for role in (self._replay, self._learner, *self._actors[: max(_FIRST_ACTORS, self._starting_at_once)]):
-                self._create(role)
+                self._starting.create(role)
             while self._stopped_by is None:
                 self._calls.collect(_TICK_SECONDS)
                 self._tick()
@@ -125,7 +130,7 @@ class Supervisor:
             newest = ending.newest_params()
             networks = ending.network_files(newest)
         finally:
-            for role in self._created():
+            for role in self._starting.created():
                 ray.kill(role.handle)
         return Outcome(
             stopped_by=self._stopped_by,
@@ -134,7 +139,7 @@ class Supervisor:
             solved=self._observer.solved,
             last_look=self._observer.last_look,
             first_learner_step_seconds=self._observer.first_learner_step_seconds,
-            ready_seconds=self._ready_seconds,
+            ready_seconds=self._starting.ready_seconds,
             newest_version=newest.version if newest else None,
             networks=networks,
         )
@@ -151,7 +156,8 @@ class Supervisor:
         if self._peer_failure is not None and now - self._peer_failure[0] > _CAUSE_SECONDS:
             self._fail(*self._peer_failure[1])
         if self._stopped_by is None:
-            self._check_readiness(now)
+            self._starting.let_late_ones_yield()
+            self._check_readiness()
         if self._started and now - self._polled >= _POLL_SECONDS:
             self._polled = now
             self._poll()
@@ -186,43 +192,17 @@ class Supervisor:
 
     # Starting
 
-    def _created(self) -> list[Role]:
-        return [role for role in self._roles if role.handle is not None]
+    def _became_ready(self, role: Role) -> None:
+        """A new role, or an actor's replacement."""
+        if self._started and self._stopped_by is None:
+            if role in self._actors:
+                self._run_actor(role)
+            self._starting.create_more()
 
-    def _create(self, role: Role) -> None:
-        role.handle = role.create()
-        self._await_ready(role)
-
-    def _create_more(self) -> None:
-        """Those that have not been created, as soon as few enough others are starting."""
-        starting = sum(not role.ready for role in self._created())
-        for role in self._roles:
-            if role.handle is None and starting < self._starting_at_once:
-                self._create(role)
-                starting += 1
-
-    def _await_ready(self, role: Role) -> None:
-        role.ready = role.running = False
-        role.starting_since = time.monotonic()
-
-        def is_ready(_: Any) -> None:
-            role.ready = True
-            self._ready_seconds.setdefault(role.name, self._seconds())
-            if role is self._evaluator:
-                self._latecomers = Latecomers()
-            if self._started and self._stopped_by is None:
-                if role in self._actors:
-                    self._run_actor(role)
-                self._create_more()
-
-        self._calls.watch(role, role.call("__ray_ready__"), is_ready)
-
-    def _check_readiness(self, now: float) -> None:
-        missing = [role for role in self._created() if not role.ready]
-        if missing and self._latecomers is not None:
-            self._latecomers.yield_to_the_others()
+    def _check_readiness(self) -> None:
+        missing = self._starting.missing()
         patience = self._config.run.ready_seconds
-        if missing and now - min(role.starting_since for role in missing) > patience:
+        if missing and self._starting.waited_seconds() > patience:
             names = ", ".join(role.name for role in missing)
             self._fail(missing[0].name, f"not ready after {patience:g} s: {names}; wait longer with --ready-seconds")
         elif not self._started:
@@ -234,7 +214,7 @@ class Supervisor:
     def _start(self) -> None:
         """Sets everybody going who is there; the others follow."""
         self._started = True
-        self._create(self._evaluator)
+        self._starting.create(self._evaluator)
         broadcaster = ParamsBroadcaster(self._replay.handle, self._evaluator.handle)
         # Learner and actors all end when the replay server says stop: at max_env_steps, in any order.
         self._watch_run(
@@ -247,7 +227,7 @@ class Supervisor:
         for role in self._actors:
             if role.ready:
                 self._run_actor(role)
-        self._create_more()
+        self._starting.create_more()
 
     def _run_actor(self, role: Role) -> None:
         writer, reader = ReplayWriter(self._replay.handle), ParamsReader(self._learner.handle)
@@ -271,7 +251,7 @@ class Supervisor:
         self._restart_count += 1
         role.incarnation += 1
         self._display.say(f"{role.name}: its process died; replaced (number {role.incarnation})", style="yellow")
-        self._await_ready(role)
+        self._starting.await_ready(role)
 
     # Watching
 
