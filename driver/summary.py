@@ -67,8 +67,7 @@ def closing_lines(summary: dict[str, Any], folder: Path, environment: Environmen
         lines.append(f"  python launch.py evaluate {folder} --video {folder / 'video'}")
         lines.append(f"  python launch.py plot {folder} --x env-steps")
         lines.append(f"  python launch.py --initial-params {folder}")
-    if (folder / CURVE).exists():
-        lines.append(f"picture: {folder / CURVE}")
+    lines.append(f"picture: {folder / CURVE}")
     return lines
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from common.config import LearnerConfig
-from learner.loss import Minibatch, bellman_target, loss_slope, mean_loss, td_error
+from learner.loss import Minibatch, bellman_target, loss_slope, td_error
 from learner.network import QNetwork
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # torch's defaults
@@ -107,8 +107,8 @@ class GradientStep:
         self._second_moment = torch.zeros_like(self.params)
         self._steps = torch.zeros(())
 
-    def gradient(self, rows: Minibatch, lead: float | None) -> tuple[float, Tensor]:
-        """Loss and TD errors `[B]`; the loss's gradient is then ready for `apply`. `lead`: see bellman_target."""
+    def gradient(self, rows: Minibatch, lead: float | None) -> Tensor:
+        """TD errors `[B]`; the gradient of their loss is then ready for `apply`. `lead`: see bellman_target."""
         config, size = self._config, len(rows.action_tm1)
         double = config.double
         inputs, q = self._online.forward(
@@ -120,7 +120,7 @@ class GradientStep:
         slope = torch.zeros_like(q[:size])
         slope.scatter_(1, rows.action_tm1[:, None], -loss_slope(error, config.loss, config.huber_delta)[:, None])
         self._online.backward([features[:size] for features in inputs], slope)
-        return mean_loss(error, config.loss, config.huber_delta).item(), error
+        return error
 
     def apply(self, learning_rate: float) -> None:
         """One step of Adam, Kingma and Ba, https://arxiv.org/abs/1412.6980."""

@@ -11,7 +11,6 @@ Run by the driver as a Ray actor: `run` occupies its thread, the rest comes in o
 from __future__ import annotations
 
 import copy
-import math
 import time
 from typing import Protocol
 
@@ -26,7 +25,7 @@ from common.time_use import ACTIVITIES, TimeUse
 from common.types import EnvironmentSpec, Params, Rows, SampleReply, Transition
 from learner.gradient_step import GradientStep, flatten
 from learner.learner_stats import LearnerStats
-from learner.loss import Minibatch
+from learner.loss import Minibatch, mean_loss
 from learner.network import QNetwork
 from learner.value_range import ValueRange
 
@@ -145,6 +144,7 @@ class Learner:
                 self._time_use.spent("broadcasting")
             if self._reached_the_limit():
                 break
+        self._loss = mean_loss(torch.from_numpy(errors[-1]), self._config.loss, self._config.huber_delta).item()
         self._trained_priority = np.concatenate(errors)
         self._trained_ids = rows["id"][: len(self._trained_priority)].copy()
         if self._first_step_time is None:
@@ -154,12 +154,12 @@ class Learner:
     def _update(self, minibatch: Minibatch) -> NDArray[np.float32]:
         """One gradient step on `[B]` rows. Returns |TD error| `[B]`."""
         learning_rate = self._learning_rate()
-        self._loss, error = self._gradient_step.gradient(minibatch, self._lead())
-        if not math.isfinite(self._loss):
+        error = self._gradient_step.gradient(minibatch, self._lead())
+        priority: NDArray[np.float32] = error.abs().numpy()
+        if not np.isfinite(priority).all():
             raise NonFiniteError(self._describe_non_finite(minibatch, error))
         self._gradient_step.apply(learning_rate)
         self._update_average(learning_rate)
-        priority: NDArray[np.float32] = error.abs().numpy()
         return priority
 
     def _update_average(self, learning_rate: float) -> None:
@@ -221,7 +221,7 @@ class Learner:
             else "the transitions are finite, so the Q-values diverged; try a --learning-rate below "
             f"{self._config.learning_rate}"
         )
-        return f"the loss is {self._loss} at learner step {self.learner_steps}: {blame}. First bad row: {row}"
+        return f"TD errors are not finite at learner step {self.learner_steps}: {blame}. First bad row: {row}"
 
 
 def _unbounded(target: Tensor) -> Tensor:

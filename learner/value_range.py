@@ -25,7 +25,7 @@ class ValueRange:
 
     def widen(self, reward: NDArray[np.float32], discount: NDArray[np.float32]) -> None:
         """Takes transitions `[B]` into account. A discount of 1 sets no limit, and a non-finite row lifts both limits:
-        the loss is to show it.
+        the TD error is to show it.
         """
         if not (np.isfinite(reward).all() and np.isfinite(discount).all()):
             self.low, self.high = -math.inf, math.inf

@@ -46,7 +46,7 @@ class SlowTwin:
         self.online, self._target, self._config = online, target, config
         self._optimizer = torch.optim.Adam(online.parameters())
 
-    def step(self, rows: Minibatch, lead: float | None, learning_rate: float) -> tuple[float, Tensor]:
+    def step(self, rows: Minibatch, lead: float | None, learning_rate: float) -> Tensor:
         config = self._config
         q_online_t = self.online(rows.observation_t) if config.double else None
         target = clamp(bellman_target(rows, self._target(rows.observation_t), q_online_t, lead))
@@ -57,7 +57,7 @@ class SlowTwin:
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
-        return loss.item(), error.detach()
+        return error.detach()
 
 
 @pytest.mark.parametrize("hidden", [(16, 8), (16,), ()])
@@ -75,10 +75,9 @@ def test_fifty_steps_match_autograd_and_torchs_adam(
     for number in range(50):
         rows = minibatch(generator)
         learning_rate = 0.01 / (1 + number)
-        wanted_loss, wanted_error = twin.step(rows, lead, learning_rate)
-        got_loss, got_error = fast.gradient(rows, lead)
+        wanted_error = twin.step(rows, lead, learning_rate)
+        got_error = fast.gradient(rows, lead)
         fast.apply(learning_rate)
-        assert got_loss == pytest.approx(wanted_loss, rel=TOLERANCE, abs=TOLERANCE)
         torch.testing.assert_close(got_error, wanted_error, rtol=0, atol=TOLERANCE)
     for (name, got), (_, wanted) in zip(online.named_parameters(), twin.online.named_parameters(), strict=True):
         torch.testing.assert_close(

@@ -45,7 +45,7 @@ def test_before_any_transition_only_0_is_possible() -> None:
         ([(1.0, 1.0)], (0.0, math.inf)),  # undiscounted: no limit
         ([(-1.0, 1.0), (1.0, 0.0)], (-math.inf, 1.0)),
         ([(0.0, 1.0)], (0.0, 0.0)),
-        ([(math.nan, 0.5), (1.0, 0.0)], (-math.inf, math.inf)),  # the loss is to show it
+        ([(math.nan, 0.5), (1.0, 0.0)], (-math.inf, math.inf)),  # the TD error is to show it
         ([(math.inf, 0.5)], (-math.inf, math.inf)),
         ([(1.0, math.inf)], (-math.inf, math.inf)),
     ],
