@@ -16,7 +16,7 @@ INLINE_LIMIT_BYTES = 100 * 1024
 
 _MOST_MINIBATCHES_PER_CALL = 12
 _LEAST_LEARNING_RATE = 1e-5
-_LEAST_CHUNK_ROWS, _CHUNK_STEPS = 64, 8
+_LEAST_CHUNK_ROWS, _CHUNK_STEPS = 64, 16
 _ROWS_IN_FLIGHT = 1400  # of all actors together; an episode's end adds n_step - 1
 
 
@@ -61,7 +61,7 @@ class ActorConfig:
     epsilon_ladder_alpha: float = 7.0
     """Ladder: see above; N environments of all actors."""
     chunk_rows: int | None = None
-    """Transitions in a chunk [64 or 8 steps; fewer with many actors]."""
+    """Transitions in a chunk [64 or 16 steps; fewer with many actors]."""
     chunk_seconds: float = 0.5
     """Seconds until a chunk ships short."""
 
@@ -89,7 +89,7 @@ class ActorConfig:
 
     @property
     def rows_per_chunk(self) -> int:
-        """chunk_rows, or else 64 or 8 steps of all environments, as far as the rows in flight of all actors allow.
+        """chunk_rows, or else 64 or 16 steps of all environments, as far as the rows in flight of all actors allow.
 
         An actor ships whole steps of its environments, so one step is the least, whatever the limit says.
         """

@@ -153,10 +153,10 @@ def test_a_setting_cannot_be_changed_afterwards() -> None:
 
 @pytest.mark.parametrize(
     ("actors", "envs_per_actor", "expected"),
-    [(8, 8, 64), (8, 1, 64), (8, 32, 160), (4, 32, 256), (64, 1, 21), (24, 8, 56), (1, 16, 128), (8, 256, 256)],
+    [(8, 8, 128), (8, 1, 64), (8, 32, 160), (4, 32, 320), (64, 1, 21), (24, 8, 56), (1, 16, 256), (8, 256, 256)],
 )
 def test_the_default_chunk_by_hand(actors: int, envs_per_actor: int, expected: int) -> None:
-    """64 rows or 8 steps of all environments, at most 1,400 rows of all actors, whole steps, at least one."""
+    """64 rows or 16 steps of all environments, at most 1,400 rows of all actors, whole steps, at least one."""
     asked = Config(actor=ActorConfig(actors=actors, envs_per_actor=envs_per_actor))
     assert resolve(asked, observation_size=4).actor.chunk_rows == expected
     command = parse(["--actors", str(actors), "--envs-per-actor", str(envs_per_actor)])
