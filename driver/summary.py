@@ -67,7 +67,8 @@ def closing_lines(summary: dict[str, Any], folder: Path, environment: Environmen
         lines.append(f"  python launch.py evaluate {folder} --video {folder / 'video'}")
         lines.append(f"  python launch.py plot {folder} --x env-steps")
         lines.append(f"  python launch.py --initial-params {folder}")
-    lines.append(f"picture: {folder / CURVE}")
+    if (folder / CURVE).exists():
+        lines.append(f"picture: {folder / CURVE}")
     return lines
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,25 +89,9 @@ def train(config: Config, build_topology: BuildTopology, signals: StopSignals) -
     run = config.run
     path = Path(run.run_dir) if run.run_dir else run_folder.default_run_dir(run.env, run.seed)
     display = Display(plan.config, plan.solved_return)
-    drawings: list[Future[None]] = []
-    with ThreadPoolExecutor(max_workers=1) as beside:
-
-        def draw_while_ray_ends(run: Path) -> None:
-            drawings.append(beside.submit(draw, run))
-
-        with _folder_and_session(path, plan, display, signals) as ray_session:
-            summary = run_once(
-                plan,
-                path,
-                display,
-                signals,
-                build_topology,
-                process_age_seconds,
-                ray_session.starting_at_once,
-                draw_while_ray_ends,
-            )
-        for drawing in drawings:
-            drawing.result()
+    with _folder_and_session(path, plan, display, signals) as ray_session:
+        at_once = ray_session.starting_at_once
+        summary = run_once(plan, path, display, signals, build_topology, process_age_seconds, at_once)
     return exit_code(summary["stopped_by"])
 
 
@@ -134,7 +117,7 @@ def compare(
             def seconds() -> float:
                 return time.monotonic() - began
 
-            return run_once(plans[run_path], run_path, display, signals, build_topology, seconds, at_once, draw)
+            return run_once(plans[run_path], run_path, display, signals, build_topology, seconds, at_once)
 
         rows = comparison.compare(entries, path, train_once)
     comparison.print_table(rows, display.console)
@@ -151,12 +134,10 @@ def run_once(
     build_topology: BuildTopology,
     seconds: Callable[[], float],
     starting_at_once: int,
-    draw: Callable[[Path], None],
 ) -> dict[str, Any]:
     """One run inside a Ray session, into an empty folder. Returns its summary, errors included.
 
     `seconds`: since the start that seconds_to_solve counts from. `starting_at_once`: processes, see Supervisor.
-    `draw` makes the picture of a run folder that has everything else.
     """
     folder = RunFolder(path)
     folder.write_config(plan.config, plan.environment, plan.solved_return)
@@ -168,16 +149,7 @@ def run_once(
             plan.config, topology, folder, display, RayMetrics(path.name), signals, seconds, starting_at_once
         )
         outcome = supervisor.run()
-    summary = _write_end(plan, folder, display, outcome, seconds)
-    draw(path)
-    return summary
-
-
-def draw(run: Path) -> None:
-    """The learning curve of a run folder, into it."""
-    from analysis.plot import draw_learning_curve  # here, because matplotlib takes a while
-
-    draw_learning_curve(run, run / run_files.CURVE)
+    return _write_end(plan, folder, display, outcome, seconds)
 
 
 def exit_code(stopped_by: str) -> int:
@@ -220,7 +192,7 @@ def _start_unless_stopped(plan: Plan, display: Display, signals: StopSignals) ->
 def _write_end(
     plan: Plan, folder: RunFolder, display: Display, outcome: Outcome, seconds: Callable[[], float]
 ) -> dict[str, Any]:
-    """Writes what the run leaves but the picture, the most precious first, and says so."""
+    """Writes what the run leaves, the most precious first, and says so."""
     summary = summarize_run(plan.config, outcome, seconds())
     if outcome.failure:
         display.say(f"error in the {outcome.failure.role}: {outcome.failure.text}", style="red")
@@ -228,6 +200,7 @@ def _write_end(
     folder.write_summary(summary)
     for name, content in outcome.networks.items():
         folder.write_network(name, content)
+    _draw(folder.path)
     for line in closing_lines(summary, folder.path, plan.environment, plan.solved_return):
         display.say(line)
     if plan.config.run.profile:
@@ -235,6 +208,12 @@ def _write_end(
         if outcome.progress is not None:
             print_time_use(outcome.progress.time_use, display.console)
     return summary
+
+
+def _draw(path: Path) -> None:
+    from analysis.plot import draw_learning_curve  # here, because matplotlib takes a while
+
+    draw_learning_curve(path, path / run_files.CURVE)
 
 
 def _is_embedded(config: Config) -> bool:

@@ -27,7 +27,7 @@ from common.config import (
 from driver.display import Display
 from driver.signals import StopSignals
 from driver.topology import Topology
-from driver.training import Plan, draw, make_plan, run_once
+from driver.training import Plan, make_plan, run_once
 from launch import build_topology
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -58,7 +58,7 @@ def train(
     began = time.monotonic()
     display = Display(plan.config, plan.solved_return)
     return run_once(
-        plan, path, display, signals or StopSignals(), build, lambda: time.monotonic() - began, starting_at_once, draw
+        plan, path, display, signals or StopSignals(), build, lambda: time.monotonic() - began, starting_at_once
     )
 
 
