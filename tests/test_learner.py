@@ -226,6 +226,24 @@ def test_a_reply_without_rows_is_no_learner_step() -> None:
     assert np.isnan([stats.loss, stats.mean_q, stats.mean_abs_td_error]).all()
 
 
+@pytest.mark.parametrize(("loss", "expected"), [("squared", 12.5), ("huber", 2.625)])
+def test_the_loss_told_is_that_of_the_last_minibatch_of_a_reply(loss: str, expected: float) -> None:
+    """Q and discount are 0, so the errors are the rewards. squared: (0 + 9 + 16 + 25) / 4; Huber with delta 1:
+    (0 + 2.5 + 3.5 + 4.5) / 4.
+    """
+    learning = learner(
+        Reader([sample_reply(rows([9.0, 9.0, 9.0, 9.0, 0.0, 3.0, 4.0, 5.0]), range(8)), STOP]),
+        hidden=(),
+        initial_params=constant_arrays([0.0, 0.0], observation_size=1),
+        loss=loss,
+        huber_delta=1.0,
+        learning_rate=1e-5,
+        learning_rate_final=1e-5,
+    )
+    learning.run(Broadcaster())
+    assert learning.stats().loss == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 7])
 def test_the_limit_of_learner_steps_holds_also_within_a_reply(limit: int) -> None:
     learning = learner(EndlessReader(rows([1.0]), rows_per_call=12), max_learner_steps=limit)
