@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from common.config import BadInput, Config
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
 from driver.signals import StoppedEarly, StopSignals
+from driver.workers.handle import worker_template
 
 if TYPE_CHECKING:
     from driver.topology import Topology
@@ -118,7 +120,8 @@ def _with_ray(config: Config, use: Callable[[StopSignals], int]) -> int:
     signals.install()
     address = config.run.address or os.environ.get("RAY_ADDRESS")
     ray_environment.prepare(embedded=address is None)
-    return use(signals)
+    with worker_template() if address is None else nullcontext():
+        return use(signals)
 
 
 def _train(config: Config, signals: StopSignals) -> int:

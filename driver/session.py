@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import RuntimeEnvSetupError
 
 from common.config import BadInput
+from driver.lean_ray import lean
 from driver.processes import descendants, kill
 from driver.ray_environment import token_file
 from driver.resources import OBJECT_STORE_BYTES
@@ -24,9 +25,8 @@ _ANSWER_SECONDS = 5.0  # for somebody to listen at an address
 class RaySession:
     """Started by `start_embedded` or `attach`; ended by `close`."""
 
-    def __init__(self, description: str, dashboard_url: str | None, embedded: bool, cores: int) -> None:
+    def __init__(self, description: str, dashboard_url: str | None, embedded: bool) -> None:
         self.description = description
-        self.starting_at_once = max(1, cores // 2)  # processes beside the learner: half of the cores
         self.dashboard_url = dashboard_url
         self.embedded = embedded
 
@@ -41,14 +41,15 @@ class RaySession:
 
 def start_embedded(cpus: int, dashboard: bool) -> RaySession:
     """A Ray of our own, on loopback only, never one that happens to run here."""
-    context = _init(
-        address="local",
-        num_cpus=max(cpus, os.cpu_count() or 1),
-        include_dashboard=dashboard,
-        object_store_memory=OBJECT_STORE_BYTES,
-    )
+    with lean(dashboard):
+        context = _init(
+            address="local",
+            num_cpus=max(cpus, os.cpu_count() or 1),
+            include_dashboard=dashboard,
+            object_store_memory=OBJECT_STORE_BYTES,
+        )
     _narrow_token_file()
-    return RaySession(f"embedded Ray {ray.__version__}", _url(context), embedded=True, cores=os.cpu_count() or 1)
+    return RaySession(f"embedded Ray {ray.__version__}", _url(context), embedded=True)
 
 
 def attach(address: str) -> RaySession:
@@ -68,7 +69,7 @@ def attach(address: str) -> RaySession:
         ) from None
     nodes = [node for node in ray.nodes() if node["Alive"]]
     where = f"Ray {ray.__version__} cluster at {address}, {len(nodes)} nodes, {cluster_cpus():g} CPUs"
-    return RaySession(where, _url(context), embedded=False, cores=int(cluster_cpus()))
+    return RaySession(where, _url(context), embedded=False)
 
 
 def cluster_cpus() -> float:

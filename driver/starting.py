@@ -1,4 +1,4 @@
-"""Starting: creates the roles, a few at once, and waits until they are up."""
+"""Starting: creates the roles, and knows who is up and who is on the way."""
 
 from __future__ import annotations
 
@@ -7,33 +7,28 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from driver.calls import Calls
-from driver.processes import Latecomers
 from driver.topology import Role
 
 
 class Starting:
-    """Who is there, who is on the way, and who is to be created next."""
+    """The roles from their creation until they are up."""
 
     def __init__(
-        self,
-        roles: Sequence[Role],
-        calls: Calls,
-        at_once: int,
-        late_after: Role,
-        seconds: Callable[[], float],
-        on_ready: Callable[[Role], None],
+        self, roles: Sequence[Role], calls: Calls, seconds: Callable[[], float], on_ready: Callable[[Role], None]
     ) -> None:
-        """`roles` in the order of their creation, `at_once` of them. Processes that start when `late_after` is up yield
-        to those that run. `seconds`: since the start that seconds_to_solve counts from.
-        """
+        """`seconds`: since the start that seconds_to_solve counts from."""
         self._roles = roles
         self._calls = calls
-        self._at_once = at_once
-        self._late_after = late_after
         self._seconds = seconds
         self._on_ready = on_ready
-        self._latecomers: Latecomers | None = None
-        self.ready_seconds: dict[str, float] = {"first roles created": seconds()}  # when each first came up
+        self.ready_seconds: dict[str, float] = {}  # when each first came up
+
+    def create_all(self) -> None:
+        """In their order: Ray starts as many processes at once as there are cores."""
+        for role in self._roles:
+            role.handle = role.create()
+            self.await_ready(role)
+        self.ready_seconds["roles created"] = self._seconds()
 
     def created(self) -> list[Role]:
         """Up or on the way."""
@@ -48,18 +43,6 @@ class Starting:
         now = time.monotonic()
         return max((now - role.starting_since for role in self.missing()), default=0.0)
 
-    def create(self, role: Role) -> None:
-        """However many others are on the way."""
-        role.handle = role.create()
-        self.await_ready(role)
-
-    def create_more(self) -> None:
-        """Those that have not been created, as soon as few enough others are on the way."""
-        room = self._at_once - len(self.missing())
-        waiting = [role for role in self._roles if role.handle is None]
-        for role in waiting[: max(0, room)]:
-            self.create(role)
-
     def await_ready(self, role: Role) -> None:
         """A new process, or one that Ray puts in the place of a dead one."""
         role.ready = role.running = False
@@ -68,13 +51,6 @@ class Starting:
         def is_ready(_: Any) -> None:
             role.ready = True
             self.ready_seconds.setdefault(role.name, self._seconds())
-            if role is self._late_after:
-                self._latecomers = Latecomers()
             self._on_ready(role)
 
         self._calls.watch(role, role.call("__ray_ready__"), is_ready)
-
-    def let_late_ones_yield(self) -> None:
-        """To be called now and then while somebody is missing."""
-        if self._latecomers is not None and self.missing():
-            self._latecomers.yield_to_the_others()

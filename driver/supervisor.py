@@ -1,9 +1,8 @@
 """Supervisor: starts the roles, watches them, replaces killed actors, and ends the run for one of its reasons.
 
-Learning begins with the replay server, the learner and the first actors; the evaluator and the other actors start
-beside it, a few at once and the actors at a lower priority: each takes a core for half a second. The supervisor holds
-one outstanding call for each role's `run`, so the first error ends the run at once, with the role's name and the real
-traceback.
+Learning begins with the replay server, the learner and the first actors; the others come up beside it. The supervisor
+holds one outstanding call for each role's `run`, so the first error ends the run at once, with the role's name and the
+real traceback.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from replay_server.client import ReplayWriter
 from replay_server.server import ReplayReport
 
 _TICK_SECONDS = 0.2
-_FIRST_ACTORS = 3  # they start while the learner imports torch; learning from fewer takes more steps
+_FIRST_ACTORS = 3  # learning from fewer takes more steps
 _POLL_SECONDS = 1.0
 _SILENCE_SECONDS = 3.0  # of the learner, before the others are asked without it
 _CAUSE_SECONDS = 5.0  # for the death behind a peer's failure to show
@@ -79,11 +78,9 @@ class Supervisor:
         metrics: RayMetrics,
         signals: StopSignals,
         seconds: Callable[[], float],
-        starting_at_once: int,
     ) -> None:
-        """`seconds`: since the start that seconds_to_solve counts from. `starting_at_once`: processes, at least 1."""
+        """`seconds`: since the start that seconds_to_solve counts from."""
         self._config = config
-        self._starting_at_once = starting_at_once
         self._folder = folder
         self._display = display
         self._signals = signals
@@ -97,14 +94,9 @@ class Supervisor:
             for actor_id in range(config.actor.actors)
         ]
         self._calls = Calls(self._role_raised, self._process_died)
-        self._starting = Starting(
-            [self._replay, self._learner, self._evaluator, *self._actors],
-            self._calls,
-            starting_at_once,
-            self._evaluator,
-            seconds,
-            self._became_ready,
-        )
+        first, others = self._actors[:_FIRST_ACTORS], self._actors[_FIRST_ACTORS:]
+        roles = [self._replay, self._learner, *first, self._evaluator, *others]
+        self._starting = Starting(roles, self._calls, seconds, self._became_ready)
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
         self._learner_asked = 0.0
         self._started = False
@@ -118,8 +110,7 @@ class Supervisor:
     def run(self) -> Outcome:
         """Until the run ends, for whatever reason; the roles are gone then."""
         try:
-            for role in (self._replay, self._learner, *self._actors[: max(_FIRST_ACTORS, self._starting_at_once)]):
-                self._starting.create(role)
+            self._starting.create_all()
             while self._stopped_by is None:
                 self._calls.collect(_TICK_SECONDS)
                 self._tick()
@@ -156,7 +147,6 @@ class Supervisor:
         if self._peer_failure is not None and now - self._peer_failure[0] > _CAUSE_SECONDS:
             self._fail(*self._peer_failure[1])
         if self._stopped_by is None:
-            self._starting.let_late_ones_yield()
             self._check_readiness()
         if self._started and now - self._polled >= _POLL_SECONDS:
             self._polled = now
@@ -194,10 +184,8 @@ class Supervisor:
 
     def _became_ready(self, role: Role) -> None:
         """A new role, or an actor's replacement."""
-        if self._started and self._stopped_by is None:
-            if role in self._actors:
-                self._run_actor(role)
-            self._starting.create_more()
+        if self._started and self._stopped_by is None and role in self._actors:
+            self._run_actor(role)
 
     def _check_readiness(self) -> None:
         missing = self._starting.missing()
@@ -214,7 +202,6 @@ class Supervisor:
     def _start(self) -> None:
         """Sets everybody going who is there; the others follow."""
         self._started = True
-        self._starting.create(self._evaluator)
         broadcaster = ParamsBroadcaster(self._replay.handle, self._evaluator.handle)
         # Learner and actors all end when the replay server says stop: at max_env_steps, in any order.
         self._watch_run(
@@ -227,7 +214,6 @@ class Supervisor:
         for role in self._actors:
             if role.ready:
                 self._run_actor(role)
-        self._starting.create_more()
 
     def _run_actor(self, role: Role) -> None:
         writer, reader = ReplayWriter(self._replay.handle), ParamsReader(self._learner.handle)

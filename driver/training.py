@@ -89,9 +89,8 @@ def train(config: Config, build_topology: BuildTopology, signals: StopSignals) -
     run = config.run
     path = Path(run.run_dir) if run.run_dir else run_folder.default_run_dir(run.env, run.seed)
     display = Display(plan.config, plan.solved_return)
-    with _folder_and_session(path, plan, display, signals) as ray_session:
-        at_once = ray_session.starting_at_once
-        summary = run_once(plan, path, display, signals, build_topology, process_age_seconds, at_once)
+    with _folder_and_session(path, plan, display, signals):
+        summary = run_once(plan, path, display, signals, build_topology, process_age_seconds)
     return exit_code(summary["stopped_by"])
 
 
@@ -107,17 +106,16 @@ def compare(
     plans = {entry.path: make_plan(entry.config, embedded=_is_embedded(config)) for entry in entries}
     first = plans[entries[0].path]
     display = Display(config, first.solved_return)
-    with _folder_and_session(path, first, display, signals) as ray_session:
+    with _folder_and_session(path, first, display, signals):
 
         def train_once(config: Config, run_path: Path) -> dict[str, Any]:
             run_folder.create_run_dir(run_path)
             began = time.monotonic()
-            at_once = ray_session.starting_at_once
 
             def seconds() -> float:
                 return time.monotonic() - began
 
-            return run_once(plans[run_path], run_path, display, signals, build_topology, seconds, at_once)
+            return run_once(plans[run_path], run_path, display, signals, build_topology, seconds)
 
         rows = comparison.compare(entries, path, train_once)
     comparison.print_table(rows, display.console)
@@ -133,11 +131,10 @@ def run_once(
     signals: StopSignals,
     build_topology: BuildTopology,
     seconds: Callable[[], float],
-    starting_at_once: int,
 ) -> dict[str, Any]:
     """One run inside a Ray session, into an empty folder. Returns its summary, errors included.
 
-    `seconds`: since the start that seconds_to_solve counts from. `starting_at_once`: processes, see Supervisor.
+    `seconds`: since the start that seconds_to_solve counts from.
     """
     folder = RunFolder(path)
     folder.write_config(plan.config, plan.environment, plan.solved_return)
@@ -145,9 +142,7 @@ def run_once(
     with display:
         display.starting("creating the Ray actors")
         topology = build_topology(plan, path.name)
-        supervisor = Supervisor(
-            plan.config, topology, folder, display, RayMetrics(path.name), signals, seconds, starting_at_once
-        )
+        supervisor = Supervisor(plan.config, topology, folder, display, RayMetrics(path.name), signals, seconds)
         outcome = supervisor.run()
     return _write_end(plan, folder, display, outcome, seconds)
 
@@ -158,7 +153,7 @@ def exit_code(stopped_by: str) -> int:
 
 
 @contextmanager
-def _folder_and_session(path: Path, plan: Plan, display: Display, signals: StopSignals) -> Iterator[RaySession]:
+def _folder_and_session(path: Path, plan: Plan, display: Display, signals: StopSignals) -> Iterator[None]:
     """A new folder and a Ray session with our signal handlers. Leaves no folder behind where there is no run."""
     created = [folder for folder in (path, *path.parents) if not folder.exists()]
     run_folder.create_run_dir(path)
@@ -170,7 +165,7 @@ def _folder_and_session(path: Path, plan: Plan, display: Display, signals: StopS
                 folder.rmdir()
         raise
     try:
-        yield ray_session
+        yield
     finally:
         ray_session.close()
 

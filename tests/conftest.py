@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from driver import ray_environment
+from driver.workers.handle import worker_template
 
 _HERE = str(Path(__file__).parent)  # of environments.py, which runs name in --env
 sys.path.insert(0, _HERE)
@@ -24,7 +25,8 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     patch = pytest.MonkeyPatch()
     patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-    ray_session = session.start_embedded(cpus=12, dashboard=False)
-    yield
-    ray_session.close()
+    with worker_template():
+        ray_session = session.start_embedded(cpus=12, dashboard=False)
+        yield
+        ray_session.close()
     patch.undo()

@@ -1,4 +1,4 @@
-"""The processes below this one: ending them, and their priority."""
+"""The processes below this one, and ending them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,9 @@ import sys
 
 import psutil
 
-from driver.processes import LATE_NICENESS, Latecomers, descendants, kill
+from driver.processes import descendants, kill
 
 WAITS = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"]
-
-
-def test_processes_that_start_later_yield_to_those_that_run() -> None:
-    with subprocess.Popen(WAITS, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as early:
-        latecomers = Latecomers()
-        latecomers.yield_to_the_others()
-        with subprocess.Popen(WAITS, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as late:
-            latecomers.yield_to_the_others()
-            own = psutil.Process().nice()
-            assert psutil.Process(early.pid).nice() == own
-            assert psutil.Process(late.pid).nice() == LATE_NICENESS
-            late.communicate()
-        latecomers.yield_to_the_others()
-        early.communicate()
 
 
 def test_a_process_that_has_ended_meanwhile_does_not_keep_the_others_alive() -> None:

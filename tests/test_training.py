@@ -50,16 +50,13 @@ def train(
     path: Path,
     build: Any = build_topology,
     signals: StopSignals | None = None,
-    starting_at_once: int = 8,
 ) -> dict[str, Any]:
     """One run in an empty folder; its summary."""
     path.mkdir(exist_ok=True)
     plan = make_plan(config, embedded=True)
     began = time.monotonic()
     display = Display(plan.config, plan.solved_return)
-    return run_once(
-        plan, path, display, signals or StopSignals(), build, lambda: time.monotonic() - began, starting_at_once
-    )
+    return run_once(plan, path, display, signals or StopSignals(), build, lambda: time.monotonic() - began)
 
 
 def build_and_kill_actor(actor_id: int) -> Callable[[Plan, str], Topology]:
@@ -220,11 +217,11 @@ def test_a_killed_role_ends_the_run_by_its_name_and_keeps_the_files(tmp_path: Pa
     assert (tmp_path / "summary.json").exists()
 
 
-def test_actors_created_later_play_too(tmp_path: Path) -> None:
-    """Three begin, two follow one by one; the limit is far enough for them to come up."""
+def test_actors_that_come_later_play_too(tmp_path: Path) -> None:
+    """Three begin, two follow; the limit is far enough for them to come up."""
     base = config("CartPole-v1", max_env_steps=30_000)
     late = dataclasses.replace(base, actor=dataclasses.replace(base.actor, actors=5))
-    summary = train(late, tmp_path, starting_at_once=1)
+    summary = train(late, tmp_path)
     episodes = pq.read_table(tmp_path / "episodes.parquet").to_pylist()
     assert {row["actor_id"] for row in episodes} == {0, 1, 2, 3, 4}
     assert summary["stopped_by"] == "max_env_steps"

@@ -1,0 +1,1 @@
+"""Worker processes of an embedded Ray, forked from a template instead of started one by one."""

@@ -1,0 +1,111 @@
+"""The template: a process that has imported Ray, torch and the roles, and becomes a worker by forking.
+
+In:   connections to the socket whose descriptor is the first argument, one for each worker; see entry.py
+      standard input          closed at the driver's end, however that comes: then the template ends too
+Out:  a forked process that runs Ray's own worker program
+
+It forks only while it has a single thread and nothing has used Ray, torch or a random stream yet. Run by its path.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import runpy
+import select
+import shutil
+import signal
+import socket
+import sys
+from importlib import import_module
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_THREADS = Path("/proc/self/task")
+
+_WORKER_PROGRAM = "ray._private.workers.default_worker"
+_PRELOADED = (
+    _WORKER_PROGRAM,
+    "actors.actor",
+    "actors.evaluator",
+    "common.environment",
+    "learner.client",
+    "learner.learner",
+    "learner.process",
+    "replay_server.client",
+    "replay_server.server",
+    # What Ray and Gymnasium import at a worker's first call; pyarrow, which starts a thread, is not among them.
+    "cloudpickle",
+    "gymnasium.envs.classic_control",
+    "pydantic.v1",
+    "scipy.special",
+)
+
+
+def load() -> str:
+    """Imports what workers need. Returns the path of Ray's worker program."""
+    from driver.workers.entry import JOB_ID
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # no threads before the fork; later workers set their own
+    # Ray reads these two when it is imported, and never again. Forked workers watch the template instead of the raylet.
+    os.environ["RAY_JOB_ID"] = JOB_ID
+    os.environ["RAY_RAYLET_PID"] = str(os.getpid())
+
+    for name in _PRELOADED:
+        import_module(name)
+    return str(sys.modules[_WORKER_PROGRAM].__file__)
+
+
+def next_worker(listener: socket.socket) -> socket.socket | None:
+    """Waits for a connection; None when the driver has gone."""
+    readable, _, _ = select.select([listener, sys.stdin], [], [])
+    return None if sys.stdin in readable else listener.accept()[0]
+
+
+def take_over(connection: socket.socket) -> list[str]:
+    """In the forked process: takes what the process had that Ray started. Returns its arguments."""
+    from ray._raylet import Config  # type: ignore[attr-defined]
+
+    from driver.workers.entry import TAKEN
+
+    os.setpgid(0, 0)  # as Ray does: whoever ends this worker's group ends no other
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
+    with connection, connection.makefile("rb") as stream:
+        request = json.load(stream)
+        for number, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        Config.initialize("")  # Ray reads its environment variables once more
+        connection.sendall(TAKEN)
+    arguments: list[str] = request["arguments"]
+    return arguments
+
+
+def main() -> None:
+    """Forks until the driver has gone."""
+    sys.path[0] = str(ROOT)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the workers: no zombies
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    folder = Path(listener.getsockname()).parent
+    program = load()
+    if len(list(_THREADS.iterdir())) > 1:
+        return  # a fork would have their locks and not them
+    gc.freeze()  # collections in a worker then leave what is shared with the template untouched
+    while (connection := next_worker(listener)) is not None:
+        if os.fork() == 0:
+            listener.close()
+            sys.argv = [program, *take_over(connection)]
+            runpy.run_path(program, run_name="__main__")
+            return
+        connection.close()
+    shutil.rmtree(folder, ignore_errors=True)  # as the driver does, where it still can
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Worker processes forked from a template, and what happens where there is none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+
+from driver.processes import descendants
+from driver.workers import entry, template
+from driver.workers.handle import worker_template
+
+ROOT = Path(__file__).resolve().parent.parent
+HOLDS_A_TEMPLATE = """
+import sys
+from driver.processes import descendants
+from driver.workers.handle import worker_template
+with worker_template():
+    print(*(process.pid for process in descendants()), flush=True)
+    sys.stdin.read()
+"""
+
+
+def program(process: psutil.Process) -> str:
+    """The file that a Python process runs."""
+    return next((Path(word).name for word in process.cmdline()[1:] if word.endswith(".py")), "")
+
+
+def start_worker(*arguments: str, job: str = entry.JOB_ID) -> subprocess.CompletedProcess[str]:
+    """As Ray starts one; `--help` makes Ray's worker program say so and end."""
+    return subprocess.run(
+        [sys.executable, entry.__file__, *arguments],
+        env={**os.environ, "RAY_JOB_ID": job},
+        capture_output=True,  # until the worker has ended too
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@ray.remote(num_cpus=0)
+class Curious:
+    def modules(self) -> set[str]:
+        return set(sys.modules)
+
+    def settings(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    def parents(self) -> list[str]:
+        return [program(process) for process in psutil.Process().parents()]
+
+    def random_numbers(self) -> tuple[float, bytes]:
+        import random
+
+        return random.random(), os.urandom(8)
+
+
+@pytest.fixture
+def curious(ray_session: None) -> Any:
+    handles = [Curious.remote() for _ in range(2)]
+    yield handles
+    for handle in handles:
+        ray.kill(handle)
+
+
+def test_workers_are_forked_with_torch_in_place(curious: Any) -> None:
+    handle = curious[0]
+    assert "template.py" in ray.get(handle.parents.remote(), timeout=60)
+    assert {"torch", "gymnasium"} <= ray.get(handle.modules.remote(), timeout=60)
+
+
+def test_a_forked_worker_has_the_environment_that_ray_gave_it(curious: Any) -> None:
+    """What was set after the template had started, by Ray itself and by the session's fixture, is there."""
+    settings = ray.get(curious[0].settings.remote(), timeout=60)
+    assert settings["RAY_AUTH_MODE"] == "token"
+    assert settings["HOME"] == os.environ["HOME"]
+
+
+def test_forked_workers_share_no_random_stream(curious: Any) -> None:
+    first, second = ray.get([handle.random_numbers.remote() for handle in curious], timeout=60)
+    assert first[0] != second[0]
+    assert first[1] != second[1]
+
+
+def test_an_embedded_ray_starts_nothing_that_one_machine_does_not_need(ray_session: None) -> None:
+    programs = {program(process) for process in descendants()}
+    assert "raylet" in {process.name() for process in descendants()}
+    assert not programs & {"dashboard.py", "monitor.py", "log_monitor.py"}
+
+
+def test_without_a_template_a_worker_starts_as_ray_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(entry.SOCKET_VARIABLE, raising=False)
+    assert not entry.handed_over()
+    done = start_worker("--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: default_worker.py")
+
+
+def test_a_template_that_has_died_keeps_no_worker_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = set(descendants())
+    with worker_template():
+        (held,) = set(descendants()) - earlier
+        held.kill()
+        held.wait(timeout=60)
+        monkeypatch.setenv("RAY_JOB_ID", entry.JOB_ID)
+        assert not entry.handed_over()
+        assert start_worker("--help").stdout.startswith("usage: default_worker.py")
+
+
+def test_a_template_serves_only_the_job_that_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with worker_template():
+        monkeypatch.setenv("RAY_JOB_ID", "02000000")
+        assert not entry.handed_over()
+
+
+def test_a_forked_worker_writes_where_ray_told_it_to() -> None:
+    with worker_template():
+        done = start_worker("--help")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("usage: default_worker.py")
+
+
+def test_a_template_ends_with_its_driver_and_leaves_nothing() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS_A_TEMPLATE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        (pid,) = (int(word) for word in driver.stdout.readline().split())
+        held = psutil.Process(pid)
+        (listening,) = (link.laddr for link in held.net_connections(kind="unix") if link.laddr)
+        assert Path(listening).exists()
+        driver.send_signal(signal.SIGKILL)
+    psutil.wait_procs([held], timeout=60)
+    assert not held.is_running() or held.status() == psutil.STATUS_ZOMBIE
+    assert not Path(listening).parent.exists()
+
+
+def test_what_is_imported_before_a_fork_starts_no_thread() -> None:
+    code = "import os; from driver.workers.template import load; load(); print(len(os.listdir('/proc/self/task')))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "1\n", done.stderr
+    assert template.ROOT == ROOT
