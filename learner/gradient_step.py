@@ -49,7 +49,10 @@ class _Layer(NamedTuple):
 
     def backward(self, features: Tensor, slope: Tensor) -> None:
         """features `[B, in]` as they came in, slope `[B, out]`: d loss / d what went out."""
-        torch.mm(slope.t(), features, out=self.weight_grad)
+        if features.shape[1] < slope.shape[1]:  # a tall product takes three times as long as the flat one
+            self.weight_grad.copy_(torch.mm(features.t(), slope).t())
+        else:
+            torch.mm(slope.t(), features, out=self.weight_grad)
         torch.sum(slope, 0, out=self.bias_grad)
 
 
@@ -85,10 +88,11 @@ class _Passes:
         below = slope @ self._advantage.weight
         if self._value is not None:
             below += value_slope @ self._value.weight
-        for layer, features_in in zip(reversed(self._hidden), reversed(inputs[:-1]), strict=True):
-            below *= features.sign()  # ReLU's slope: its output is above 0 or 0
-            layer.backward(features_in, below)
-            below, features = below @ layer.weight, features_in
+        for number, layer in reversed(list(enumerate(self._hidden))):
+            below *= inputs[number + 1].sign()  # ReLU's slope: its output is above 0 or 0
+            layer.backward(inputs[number], below)
+            if number > 0:
+                below = below @ layer.weight
 
 
 class GradientStep:

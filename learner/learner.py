@@ -127,6 +127,7 @@ class Learner:
             torch_threads=torch.get_num_threads(),
         )
 
+    @torch.inference_mode()
     def _train(self, rows: Rows) -> None:
         # Copied once: torch must not write to Ray's read-only views, and the message is freed at once.
         own = Transition._make(column.copy() for column in columns(rows))
