@@ -17,8 +17,9 @@ from rich.table import Table
 
 from actors.actor import Actor
 from benchmarks.launching import ROOT, spread
-from common.config import ActorConfig, Config, ReplayConfig, minibatches_per_call, resolve
+from common.config import ActorConfig, Config, ReplayConfig, resolve
 from common.environment import probe
+from common.messages import minibatches_per_call
 from common.params import layer_shapes
 from common.seeding import seed_sequence
 from common.types import AddReply, Chunk, EnvironmentSpec, Params

@@ -19,7 +19,8 @@ from rich.table import Table
 from scipy.optimize import nnls
 
 from benchmarks.scaling import CURVES, FOR_THE_MODEL, Point, by_point, on_curve
-from common.config import ActorConfig, BadInput, LearnerConfig, minibatches_per_call
+from common.config import ActorConfig, BadInput, LearnerConfig
+from common.messages import minibatches_per_call
 from common.params import layer_shapes
 
 BAR = 0.25  # of a prediction's error

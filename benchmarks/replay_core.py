@@ -16,7 +16,8 @@ from rich.table import Table
 
 from actors.actor import join_episodes
 from benchmarks.launching import spread
-from common.config import BadInput, Config, ReplayConfig, minibatches_per_call, resolve
+from common.config import BadInput, Config, ReplayConfig, resolve
+from common.messages import minibatches_per_call
 from common.rows import columns, pack
 from common.seeding import seed_sequence
 from common.types import Chunk, Transition

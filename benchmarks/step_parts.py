@@ -17,8 +17,9 @@ from actors.actor import EpisodeRecorder
 from actors.n_step import NStepAccumulator
 from actors.policy import QFunction, epsilon_greedy
 from benchmarks.launching import spread
-from common.config import LearnerConfig, NetworkConfig, minibatches_per_call
+from common.config import LearnerConfig, NetworkConfig
 from common.environment import VectorEnvironment, probe
+from common.messages import minibatches_per_call
 from common.rows import pack, row_dtype, write
 from common.types import Transition
 from learner.gradient_step import GradientStep, flatten

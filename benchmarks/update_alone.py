@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from common.config import LearnerConfig, NetworkConfig, minibatches_per_call
+from common.config import LearnerConfig, NetworkConfig
+from common.messages import minibatches_per_call
 from common.rows import pack
 from common.types import EnvironmentSpec, Params, SampleReply, Transition
 from learner.learner import Learner

@@ -11,10 +11,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-INLINE_LIMIT_BYTES = 100 * 1024
-"""Ray ships a smaller argument or reply inside the call; just above it is the most expensive size."""
+from common.messages import minibatches_per_call
 
-_MOST_MINIBATCHES_PER_CALL = 12
 _LEAST_LEARNING_RATE = 1e-5
 _LEAST_CHUNK_ROWS, _CHUNK_STEPS = 64, 16
 _ROWS_IN_FLIGHT = 1400  # of all actors together; an episode's end adds n_step - 1
@@ -283,13 +281,6 @@ class Config:
             f"is larger than --replay-capacity-transitions {self.replay.replay_capacity_transitions}; "
             "make the batch smaller or the capacity larger",
         )
-
-
-def minibatches_per_call(batch_size: int, observation_size: int) -> int:
-    """Minibatches that one sample reply carries: up to 12, as many as stay under Ray's inline limit, at least 1."""
-    row_bytes = 8 + 8 + 4 + 4 + 2 * 4 * observation_size  # see common/rows.py
-    overhead_bytes = 4096
-    return max(1, min(_MOST_MINIBATCHES_PER_CALL, (INLINE_LIMIT_BYTES - overhead_bytes) // (row_bytes * batch_size)))
 
 
 def resolve(config: Config, observation_size: int) -> Config:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from common.messages import INLINE_LIMIT_VARIABLE
+
 _ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # its new default, which silences a warning
@@ -23,8 +25,8 @@ _EMBEDDED = {
     # spilled, which nothing here is large enough for.
     "RAY_max_io_workers": "32",
     # Larger messages than Ray's default of 100 KiB travel with their call: on one machine the object store, which is
-    # the raylet's work, costs more than another copy. It matters to large chunks and large networks.
-    "RAY_max_direct_call_object_size": "4000000",
+    # the raylet's work, costs more than another copy. So a reply can carry more minibatches, and a chunk more rows.
+    INLINE_LIMIT_VARIABLE: "4000000",
     # The raylet sleeps a second when its own store's socket is not there at once.
     "RAY_raylet_client_connect_timeout_milliseconds": "20",
     "RAY_raylet_client_num_connect_attempts": "500",

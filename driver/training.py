@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from analysis.saved_run import read_network
 from common import run_files
-from common.config import BadInput, Config, minibatches_per_call, resolve
+from common.config import BadInput, Config, resolve
 from common.environment import probe
+from common.messages import minibatches_per_call
 from common.params import check_arrays, layer_shapes
 from common.types import EnvironmentSpec
 from driver import resources, run_folder, session

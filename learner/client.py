@@ -11,7 +11,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError
 
-from common.config import INLINE_LIMIT_BYTES
+from common.messages import inline_limit_bytes
 from common.types import Params, Published
 
 CONTROL_GROUP = "control"  # the concurrency group beside a role's `run`
@@ -34,7 +34,7 @@ class ParamsBroadcaster:
 
     def publish(self, params: Params) -> None:
         """Returns at once. Raises what a receiver raised on an earlier version; the dead are passed over."""
-        if _bytes(params) < INLINE_LIMIT_BYTES - 4096:
+        if _bytes(params) < inline_limit_bytes():
             message: Any = params
             content: Any = params
         else:

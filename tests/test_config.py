@@ -21,9 +21,9 @@ from common.config import (
     NetworkConfig,
     ReplayConfig,
     RunConfig,
-    minibatches_per_call,
     resolve,
 )
+from common.messages import INLINE_LIMIT_VARIABLE, minibatches_per_call
 from driver.command_line import parse
 
 INFINITE, NAN = float("inf"), float("nan")
@@ -183,50 +183,59 @@ def test_a_chunk_size_that_was_asked_for_is_kept() -> None:
 @pytest.mark.parametrize(
     ("batch_size", "observation_size", "expected"),
     [
-        (128, 4, 12),  # 60 bytes a row: 12 * 7,680 bytes fit
-        (1, 1, 12),
-        (128, 10, 7),  # 108 bytes a row, 13,824 a minibatch: 7.1 fit into 98,304 bytes
+        (128, 4, 13),  # 56 bytes a row, 7,168 a minibatch: 13.7 fit into 98,304 bytes
+        (1, 1, 32),
+        (128, 10, 7),  # 104 bytes a row, 13,312 a minibatch: 7.4 fit
         (1024, 4, 1),
         (128, 1000, 1),  # one alone does not fit: it is sent all the same
     ],
 )
-def test_minibatches_in_a_call_by_hand(batch_size: int, observation_size: int, expected: int) -> None:
+def test_minibatches_in_a_call_by_hand(
+    batch_size: int, observation_size: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(INLINE_LIMIT_VARIABLE, raising=False)
     assert minibatches_per_call(batch_size, observation_size) == expected
 
 
 @settings(max_examples=60, deadline=None)
-@given(batch_size=st.integers(1, 1000), observation_size=st.integers(1, 200))
-def test_a_sample_reply_stays_under_100_kib_unless_one_minibatch_alone_does_not(
-    batch_size: int, observation_size: int
+@given(
+    batch_size=st.integers(1, 1000),
+    observation_size=st.integers(1, 200),
+    limit=st.sampled_from([100 * 1024, 4_000_000]),
+)
+def test_a_sample_reply_stays_under_the_inline_limit_unless_one_minibatch_alone_does_not(
+    batch_size: int, observation_size: int, limit: int
 ) -> None:
-    count = minibatches_per_call(batch_size, observation_size)
-    assert 1 <= count <= 12
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(INLINE_LIMIT_VARIABLE, str(limit))
+        count = minibatches_per_call(batch_size, observation_size)
+    assert 1 <= count <= 32
     if count > 1:
         rows = range(count * batch_size)
         reply = sample_reply(transitions(rows, observation_size), rows)
-        assert len(pickle.dumps(reply, protocol=5)) < 100 * 1024
-    if count < 12:
+        assert len(pickle.dumps(reply, protocol=5)) < limit
+    if count < 32:
         one = sample_reply(transitions(range(batch_size), observation_size), range(batch_size))
         assert one.rows is not None
         row_bytes = one.rows.nbytes
-        assert (count + 1) * row_bytes > 95 * 1024  # one more would have come too near
+        assert (count + 1) * row_bytes > 0.95 * limit  # one more would have come too near
 
 
 def with_tolerance(tolerance: float | None) -> Config:
     return Config(replay=ReplayConfig(tolerance_samples=tolerance))
 
 
-@pytest.mark.parametrize("tolerance", [767.9, 0.0, -1.0, NAN])
+@pytest.mark.parametrize("tolerance", [2047.9, 0.0, -1.0, NAN])
 def test_a_tolerance_under_which_both_sides_could_wait_for_ever_is_refused_with_one_that_works(
     tolerance: float,
 ) -> None:
-    """A call of 12 minibatches of 128 rows has 1,536 samples."""
-    with pytest.raises(BadInput, match=rf"^--tolerance-samples {tolerance}: .* 1536 samples .* use 768 or more"):
+    """A call of 32 minibatches of 128 rows has 4,096 samples."""
+    with pytest.raises(BadInput, match=rf"^--tolerance-samples {tolerance}: .* 4096 samples .* use 2048 or more"):
         resolve(with_tolerance(tolerance), observation_size=4)
 
 
 def test_a_tolerance_of_half_a_call_is_kept() -> None:
-    assert resolve(with_tolerance(768), observation_size=4).replay.tolerance_samples == 768.0
+    assert resolve(with_tolerance(2048), observation_size=4).replay.tolerance_samples == 2048.0
 
 
 @pytest.mark.parametrize(("batch_size", "samples_per_insert"), [(128, 32.0), (1, 0.01), (50_000, 1.0), (37, 1000.0)])
