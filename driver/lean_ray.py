@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -24,17 +24,32 @@ def lean(dashboard: bool) -> Iterator[None]:
     """For one `ray.init`.
 
     No autoscaler, because the machine is all there is. No log monitor: it would bring the workers' output to a driver
-    that does not show it. Without the dashboard no dashboard process either, where Ray starts one that serves nothing.
-    Workers are forked where there is a template.
+    that does not show it. The dashboard starts beside the raylet instead of before it, and without one there is no
+    dashboard process, where Ray starts one that serves nothing. Workers are forked where there is a template.
     """
     options: dict[str, Any] = {"no_monitor": True, "include_log_monitor": False, "worker_path": entry_program()}
+    start_dashboard, start_raylet = node.Node.start_api_server, node.Node.start_ray_processes
+    put_off: list[Callable[[], None]] = []
+
+    def put_dashboard_off(self: node.Node, **options: Any) -> None:
+        if dashboard:
+            put_off.append(functools.partial(start_dashboard, self, **options))
+
+    def start_raylet_and_dashboard(self: node.Node) -> None:
+        start_raylet(self)
+        for start in put_off:
+            start()
+
     with ExitStack() as replaced:
-        replaced.enter_context(_replaced(parameter, "RayParams", functools.partial(parameter.RayParams, **options)))
-        replaced.enter_context(_replaced(services, "get_node", functools.partial(_get_node, services.get_node)))
-        # It imports the dashboard's packages to see whether they are installed; they are, with ray[default].
-        replaced.enter_context(_replaced(utils, "get_dashboard_dependency_error", lambda: None))
-        if not dashboard:
-            replaced.enter_context(_replaced(node.Node, "start_api_server", lambda self, **options: None))
+        for owner, name, value in (
+            (parameter, "RayParams", functools.partial(parameter.RayParams, **options)),
+            (services, "get_node", functools.partial(_get_node, services.get_node)),
+            # It imports the dashboard's packages to see whether they are installed; they are, with ray[default].
+            (utils, "get_dashboard_dependency_error", lambda: None),
+            (node.Node, "start_api_server", put_dashboard_off),
+            (node.Node, "start_ray_processes", start_raylet_and_dashboard),
+        ):
+            replaced.enter_context(_replaced(owner, name, value))
         yield
 
 
