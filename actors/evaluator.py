@@ -1,6 +1,6 @@
 """Evaluator: plays the newest params greedily while training goes on, and says when they solve the environment.
 
-In:   set_params(Params)     broadcast by the learner at each target sync
+In:   take(message)          params broadcast by the learner at each target sync
 Out:  next_looks(seen)       to the driver, as soon as there is one: every look and confirmation
       newest()               the params that the driver saves at the end
       seconds()              where its time went
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from actors.greedy import Environments, greedy_returns
 from actors.policy import QFunction
-from common.params import check_arrays
+from common.params import check_arrays, decode
 from common.statistics import summarize
 from common.time_use import ACTIVITIES, TimeUse
 from common.types import Look, Params
@@ -95,6 +95,10 @@ class Evaluator:
             return
         if look.mean >= self._solved_return:
             self._look(params, confirmation=True)
+
+    def take(self, message: bytes) -> None:
+        """`set_params` with encoded ones."""
+        self.set_params(decode(message))
 
     def set_params(self, params: Params) -> None:
         """Takes newer params. Raises ValueError when they do not fit the network."""

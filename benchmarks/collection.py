@@ -17,9 +17,8 @@ from rich.table import Table
 
 from actors.actor import Actor
 from benchmarks.launching import ROOT, spread
-from common.config import ActorConfig, Config, ReplayConfig, resolve
+from common.config import ActorConfig, Config, ReplayConfig, resolve, rows_per_call
 from common.environment import probe
-from common.messages import minibatches_per_call
 from common.params import layer_shapes
 from common.seeding import seed_sequence
 from common.types import AddReply, Chunk, EnvironmentSpec, Params
@@ -183,11 +182,10 @@ def _collect_through_ray(
     replay_config = ReplayConfig(tolerance_samples=_LIMITER_OPEN, max_env_steps=None)
     size = environment.observation_size
     config = resolve(Config(actor=actor_config, replay=replay_config), size)
-    rows_per_call = config.learner.batch_size * minibatches_per_call(config.learner.batch_size, size)
     replay = (
         ray.remote(ReplayServer)
         .options(num_cpus=1)
-        .remote(config.replay, size, rows_per_call, seed_sequence(_SEED, "replay"))
+        .remote(config.replay, size, rows_per_call(config, size), seed_sequence(_SEED, "replay"))
     )
     remote_actor = ray.remote(concurrency_groups={CONTROL_GROUP: 1})(Actor).options(num_cpus=1)
     handles = [remote_actor.remote(actor_id, config.actor, environment, _HIDDEN, _SEED) for actor_id in range(actors)]

@@ -106,7 +106,7 @@ def transitions(point: Point) -> float:
 
 def sample_calls(point: Point) -> float:
     """For each learner step."""
-    return 1 / minibatches_per_call(point.batch_size, _OBSERVATION)
+    return 1 / minibatches_per_call(point.batch_size, _OBSERVATION, point.samples_per_insert)
 
 
 def insert_calls(point: Point) -> float:

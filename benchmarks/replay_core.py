@@ -216,7 +216,7 @@ def _measure_through_ray(settings: ReplayCore) -> dict[str, Any]:
     )
     config = resolve(Config(replay=replay_config), _OBSERVATION_SIZE)
     batch_size = config.learner.batch_size
-    rows = batch_size * minibatches_per_call(batch_size, _OBSERVATION_SIZE)
+    rows = batch_size * minibatches_per_call(batch_size, _OBSERVATION_SIZE, ReplayConfig().samples_per_insert)
     session = start_embedded(cpus=2, dashboard=False)
     try:
         server = (

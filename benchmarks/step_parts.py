@@ -17,7 +17,7 @@ from actors.actor import EpisodeRecorder
 from actors.n_step import NStepAccumulator
 from actors.policy import QFunction, epsilon_greedy
 from benchmarks.launching import spread
-from common.config import LearnerConfig, NetworkConfig
+from common.config import LearnerConfig, NetworkConfig, ReplayConfig
 from common.environment import VectorEnvironment, probe
 from common.messages import minibatches_per_call
 from common.rows import pack, row_dtype, write
@@ -70,7 +70,7 @@ def _learner_parts(settings: StepParts, rng: np.random.Generator) -> dict[str, C
     ring = ReplayBuffer(_CAPACITY, 4)
     ring.insert(pack(_rows(_CAPACITY, rng)))
     uniform = RandomBlocks(rng)
-    minibatches = minibatches_per_call(size, 4)
+    minibatches = minibatches_per_call(size, 4, ReplayConfig().samples_per_insert)
     minibatch = Minibatch._make(torch.from_numpy(column) for column in _rows(size, rng))
     both, one, wide = torch.randn(2 * size, 128), torch.randn(size, 128), torch.randn(128, 128)
     bias = torch.randn(128)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from common.config import LearnerConfig, NetworkConfig
+from common.config import LearnerConfig, NetworkConfig, ReplayConfig
 from common.messages import minibatches_per_call
 from common.rows import pack
 from common.types import EnvironmentSpec, Params, SampleReply, Transition
@@ -69,7 +69,7 @@ def main(batch_size: int, seconds: float) -> float:
     """Learner steps per second, after a short warm-up."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    rows_per_call = batch_size * minibatches_per_call(batch_size, 4)
+    rows_per_call = batch_size * minibatches_per_call(batch_size, 4, ReplayConfig().samples_per_insert)
 
     def steps_per_second(learner_steps: int) -> float:
         config = LearnerConfig(batch_size=batch_size, max_learner_steps=learner_steps)

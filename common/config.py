@@ -283,18 +283,24 @@ class Config:
         )
 
 
+def rows_per_call(config: Config, observation_size: int) -> int:
+    """Rows of the learner's sample calls."""
+    size = config.learner.batch_size
+    return size * minibatches_per_call(size, observation_size, config.replay.samples_per_insert)
+
+
 def resolve(config: Config, observation_size: int) -> Config:
     """Fills in what other settings decide, or raises BadInput where both sides could wait for ever."""
-    rows_per_call = config.learner.batch_size * minibatches_per_call(config.learner.batch_size, observation_size)
+    rows = rows_per_call(config, observation_size)
     tolerance = config.replay.tolerance_samples
     if tolerance is None:
-        tolerance = 2 * rows_per_call + 2 * config.actor.rows_per_chunk * config.replay.samples_per_insert
+        tolerance = 2 * rows + 2 * config.actor.rows_per_chunk * config.replay.samples_per_insert
     _require(
-        2 * tolerance >= rows_per_call,
+        2 * tolerance >= rows,
         "tolerance_samples",
         tolerance,
         f"learner and actors could wait for each other for ever: twice the tolerance must be at least the "
-        f"{rows_per_call} samples of one call; use {math.ceil(rows_per_call / 2)} or more",
+        f"{rows} samples of one call; use {math.ceil(rows / 2)} or more",
     )
     return dataclasses.replace(
         config,

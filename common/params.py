@@ -6,10 +6,16 @@ Observation scaling is folded into the first layer and dueling into the last, be
 """
 
 import itertools
+import json
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from common.types import Params
+
+_HEADER_SIZE_BYTES = 4
 
 
 def layer_shapes(observation_size: int, hidden: Sequence[int], action_count: int) -> dict[str, tuple[int, ...]]:
@@ -27,6 +33,28 @@ def check_arrays(arrays: Mapping[str, NDArray[np.float32]], expected: Mapping[st
     got = {name: tuple(array.shape) for name, array in arrays.items()}
     if list(got.items()) != list(expected.items()):
         raise ValueError(f"params have the arrays {describe(got)}, but this run needs {describe(expected)}")
+
+
+def encode(params: Params) -> bytes:
+    """One buffer, which Ray ships as it is; anything else it pickles anew for each receiver."""
+    shapes = {name: array.shape for name, array in params.arrays.items()}
+    header = json.dumps([params.version, params.env_steps, shapes]).encode()
+    arrays = (array.tobytes() for array in params.arrays.values())
+    return b"".join([*arrays, header, len(header).to_bytes(_HEADER_SIZE_BYTES, "little")])
+
+
+def decode(message: bytes) -> Params:
+    """The params of `encode`; their arrays are read-only views of the message."""
+    header_end = len(message) - _HEADER_SIZE_BYTES
+    header_size = int.from_bytes(message[header_end:], "little")
+    version, env_steps, shapes = json.loads(message[header_end - header_size : header_end])
+    arrays: dict[str, NDArray[np.float32]] = {}
+    first = 0
+    for name, shape in shapes.items():
+        array: NDArray[np.float32] = np.frombuffer(message, np.float32, math.prod(shape), first)
+        arrays[name] = array.reshape(shape)
+        first += array.nbytes
+    return Params(version, env_steps, arrays)
 
 
 def describe(shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -101,7 +101,7 @@ class Published(NamedTuple):
 
     version: int  # learner steps
     published_time: float  # time.time() at the learner
-    content: Any  # Params, or in a list of one Ray's reference to them, which the clients resolve
+    content: Any  # encoded Params, or in a list of one Ray's reference to them; Params once a client has decoded them
 
 
 class Look(NamedTuple):

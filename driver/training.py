@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from analysis.saved_run import read_network
 from common import run_files
-from common.config import BadInput, Config, resolve
+from common.config import BadInput, Config, resolve, rows_per_call
 from common.environment import probe
-from common.messages import minibatches_per_call
 from common.params import check_arrays, layer_shapes
 from common.types import EnvironmentSpec
 from driver import resources, run_folder, session
@@ -56,8 +55,7 @@ def make_plan(config: Config, embedded: bool) -> Plan:
     return Plan(
         config=config,
         environment=environment,
-        rows_per_call=config.learner.batch_size
-        * minibatches_per_call(config.learner.batch_size, environment.observation_size),
+        rows_per_call=rows_per_call(config, environment.observation_size),
         solved_return=environment.reward_threshold if solved_return is None else solved_return,
         initial_params=_read_initial_params(config, environment),
     )

@@ -12,7 +12,8 @@ from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError
 
 from common.messages import inline_limit_bytes
-from common.types import Params, Published
+from common.params import encode
+from common.types import Params
 
 CONTROL_GROUP = "control"  # the concurrency group beside a role's `run`
 _CALLS_IN_FLIGHT = 2  # of the evaluator: further behind it gets a newer version later
@@ -28,21 +29,19 @@ class ParamsBroadcaster:
 
     def __init__(self, replay: ActorHandle[Any], evaluator: ActorHandle[Any]) -> None:
         self._publish = replay.publish
-        self._evaluate = evaluator.set_params.options(concurrency_group=CONTROL_GROUP)
+        self._evaluate = evaluator.take.options(concurrency_group=CONTROL_GROUP)
         self._publications: deque[Any] = deque()
         self._evaluations: deque[Any] = deque()
 
     def publish(self, params: Params) -> None:
         """Returns at once. Raises what a receiver raised on an earlier version; the dead are passed over."""
-        if _bytes(params) < inline_limit_bytes():
-            message: Any = params
-            content: Any = params
-        else:
-            message = ray.put(params)
+        message: Any = encode(params)
+        content: Any = message
+        if len(message) > inline_limit_bytes():
+            message = ray.put(message)
             content = [message]
         _collect(self._publications)
-        published = Published(version=params.version, published_time=time.time(), content=content)
-        self._publications.append(self._publish.remote(published))
+        self._publications.append(self._publish.remote(params.version, time.time(), content))
         _collect(self._evaluations)
         if len(self._evaluations) < _CALLS_IN_FLIGHT:
             self._evaluations.append(self._evaluate.remote(message))
@@ -65,11 +64,9 @@ class ParamsReader:
 
 
 def _collect(pending: deque[Any]) -> None:
-    """Drops finished calls from the front, raising their errors except that of a dead receiver."""
-    while pending and ray.wait([pending[0]], timeout=0)[0]:
+    """Drops finished calls, raising their errors except that of a dead receiver."""
+    finished = ray.wait([*pending], num_returns=len(pending), timeout=0)[0] if pending else []
+    for ref in finished:
+        pending.remove(ref)
         with suppress(RayActorError):  # the driver sees it too, and ends the run
-            ray.get(pending.popleft())
-
-
-def _bytes(params: Params) -> int:
-    return sum(array.nbytes for array in params.arrays.values())
+            ray.get(ref)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorUnavailableError, GetTimeoutError
 
+from common.params import decode
 from common.types import AddReply, Chunk, SampleReply, SampleRequest
 
 ANSWER_DEADLINE_S = 60.0  # the server answers every call within seconds, so silence this long is a failure
@@ -40,9 +41,10 @@ class ReplayWriter:
         reply = self._send(chunk)
         while reply.held and not reply.stop:
             reply = self._wait_for_ack(chunk)
-        if reply.params is not None and isinstance(reply.params.content, list):
-            content = ray.get(reply.params.content[0], timeout=ANSWER_DEADLINE_S)
-            reply = reply._replace(params=reply.params._replace(content=content))
+        if reply.params is not None:
+            content = reply.params.content
+            message = ray.get(content[0], timeout=ANSWER_DEADLINE_S) if isinstance(content, list) else content
+            reply = reply._replace(params=reply.params._replace(content=decode(message)))
         return reply
 
     def _send(self, chunk: Chunk) -> AddReply:

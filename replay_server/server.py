@@ -2,7 +2,7 @@
 
 In:   add(Chunk)                  from the actors; the ack is held while they are ahead
       sample(SampleRequest)       from the learner; waits while it is ahead; brings |TD errors| along
-      publish(Published)          from the learner: the newest params, which every actor gets with its next ack
+      publish(...)                from the learner: the newest params, which every actor gets with its next ack
 Out:  AddReply, SampleReply       both carry the count of environment steps, and `stop` when the run ends
       report(after)               statistics and finished episodes, to the driver
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -139,12 +139,12 @@ class ReplayServer:
             return self._sample_reply(None, self._why_samples_wait(waiting.rows))
         return self._sample_reply(waiting.granted.result(), "")
 
-    async def publish(self, published: Published) -> None:
-        """Takes the newest params for the actors; policy lag is measured against their version."""
-        self._newest_version = max(self._newest_version, published.version)
-        if self._published is None or published.version > self._published.version:
-            self._published = published
-            self._params_delay.published(published.version, published.published_time)
+    async def publish(self, version: int, published_time: float, content: Any) -> None:
+        """Takes the newest params for the actors, see Published; policy lag is measured against their version."""
+        self._newest_version = max(self._newest_version, version)
+        if self._published is None or version > self._published.version:
+            self._published = Published(version, published_time, content)
+            self._params_delay.published(version, published_time)
 
     async def stop(self) -> None:
         """The run ends: everybody who waits, and every later call, is told so."""

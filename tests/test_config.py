@@ -22,8 +22,9 @@ from common.config import (
     ReplayConfig,
     RunConfig,
     resolve,
+    rows_per_call,
 )
-from common.messages import INLINE_LIMIT_VARIABLE, minibatches_per_call
+from common.messages import INLINE_LIMIT_VARIABLE, inline_limit_bytes, minibatches_per_call
 from driver.command_line import parse
 
 INFINITE, NAN = float("inf"), float("nan")
@@ -181,40 +182,54 @@ def test_a_chunk_size_that_was_asked_for_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "observation_size", "expected"),
+    ("batch_size", "observation_size", "samples_per_insert", "limit", "expected"),
     [
-        (128, 4, 13),  # 56 bytes a row, 7,168 a minibatch: 13.7 fit into 98,304 bytes
-        (1, 1, 32),
-        (128, 10, 7),  # 104 bytes a row, 13,312 a minibatch: 7.4 fit
-        (1024, 4, 1),
-        (128, 1000, 1),  # one alone does not fit: it is sent all the same
+        (128, 4, 32, 102_400, 13),  # 56 bytes a row, 7,168 a minibatch: 13.7 fit into 98,304 bytes
+        (1, 1, 32, 102_400, 32),
+        (128, 10, 32, 102_400, 7),  # 104 bytes a row, 13,312 a minibatch: 7.4 fit
+        (1024, 4, 32, 102_400, 1),
+        (128, 1000, 32, 102_400, 1),  # one alone does not fit: it is sent all the same
+        (128, 4, 32, 4_000_000, 32),  # the samples due for 128 transitions
+        (128, 4, 20, 4_000_000, 20),
+        (128, 4, 1, 4_000_000, 12),
     ],
 )
 def test_minibatches_in_a_call_by_hand(
-    batch_size: int, observation_size: int, expected: int, monkeypatch: pytest.MonkeyPatch
+    batch_size: int,
+    observation_size: int,
+    samples_per_insert: float,
+    limit: int,
+    expected: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv(INLINE_LIMIT_VARIABLE, str(limit))
+    assert minibatches_per_call(batch_size, observation_size, samples_per_insert) == expected
+
+
+def test_without_a_setting_messages_of_100_kib_travel_with_their_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(INLINE_LIMIT_VARIABLE, raising=False)
-    assert minibatches_per_call(batch_size, observation_size) == expected
+    assert 95 * 1024 < inline_limit_bytes() < 100 * 1024
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     batch_size=st.integers(1, 1000),
     observation_size=st.integers(1, 200),
+    samples_per_insert=st.floats(0.01, 1000),
     limit=st.sampled_from([100 * 1024, 4_000_000]),
 )
 def test_a_sample_reply_stays_under_the_inline_limit_unless_one_minibatch_alone_does_not(
-    batch_size: int, observation_size: int, limit: int
+    batch_size: int, observation_size: int, samples_per_insert: float, limit: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(INLINE_LIMIT_VARIABLE, str(limit))
-        count = minibatches_per_call(batch_size, observation_size)
+        count = minibatches_per_call(batch_size, observation_size, samples_per_insert)
     assert 1 <= count <= 32
     if count > 1:
         rows = range(count * batch_size)
         reply = sample_reply(transitions(rows, observation_size), rows)
         assert len(pickle.dumps(reply, protocol=5)) < limit
-    if count < 32:
+    if count < 12:
         one = sample_reply(transitions(range(batch_size), observation_size), range(batch_size))
         assert one.rows is not None
         row_bytes = one.rows.nbytes
@@ -248,8 +263,7 @@ def test_the_default_tolerance_is_two_calls_and_two_chunks_and_is_never_refused(
         replay=ReplayConfig(samples_per_insert=samples_per_insert),
     )
     tolerance = resolve(config, observation_size=4).replay.tolerance_samples
-    rows_per_call = batch_size * minibatches_per_call(batch_size, 4)
-    assert tolerance == pytest.approx(2 * rows_per_call + 200 * samples_per_insert)
+    assert tolerance == pytest.approx(2 * rows_per_call(config, observation_size=4) + 200 * samples_per_insert)
 
 
 def test_resolving_changes_nothing_else() -> None:

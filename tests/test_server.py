@@ -218,12 +218,12 @@ async def test_the_run_ends_at_the_limit_of_environment_steps() -> None:
 async def test_an_ack_brings_the_newest_params_to_whoever_holds_older_ones() -> None:
     replay = server()
     assert (await replay.add(chunk(0, params_held=0))).params is None
-    await replay.publish(published(100, "first"))
+    await replay.publish(*published(100, "first"))
     assert (await replay.add(chunk(1, params_held=0))).params == published(100, "first")
     assert (await replay.add(chunk(1, params_held=0))).params == published(100, "first")  # again
     assert (await replay.add(chunk(2, params_held=100))).params is None
-    await replay.publish(published(300, "third"))
-    await replay.publish(published(200, "late"))
+    await replay.publish(*published(300, "third"))
+    await replay.publish(*published(200, "late"))
     assert (await replay.add(chunk(3, params_held=100))).params == published(300, "third")
 
 
@@ -231,7 +231,7 @@ async def test_an_ack_brings_the_newest_params_to_whoever_holds_older_ones() -> 
 async def test_an_ack_that_was_held_brings_what_was_published_meanwhile() -> None:
     replay = server(learning_starts=4, tolerance=4)
     adding = await begin(replay.add(chunk(0, range(13), params_held=100)))
-    await replay.publish(published(200, "newest"))
+    await replay.publish(*published(200, "newest"))
     assert not adding.done()
     for _ in range(3):
         await replay.sample(request(4))
@@ -245,10 +245,10 @@ async def test_policy_lag_by_hand() -> None:
     stats = (await replay.report(0)).stats
     assert (np.isnan(stats.policy_lag_mean), np.isnan(stats.policy_lag_recent)) == (True, True)
     await replay.add(chunk(0, params_version=0))
-    await replay.publish(published(100, "params 100"))
+    await replay.publish(*published(100, "params 100"))
     await replay.add(chunk(1, params_version=0))
-    await replay.publish(published(300, "params 300"))
-    await replay.publish(published(200, "params 200"))  # late
+    await replay.publish(*published(300, "params 300"))
+    await replay.publish(*published(200, "params 200"))  # late
     await replay.add(chunk(2, params_version=100))
     await replay.add(chunk(2, params_version=0))  # a repeat does not count
     await replay.add(chunk(3, params_version=300))
@@ -276,7 +276,7 @@ async def test_episodes_come_again_until_they_are_acknowledged() -> None:
         assert [rows.episodes.episode_return.tolist() for rows in reply.rows] == [[10, 20]]
         assert reply.recent_returns.tolist() == [10, 20]
 
-    await replay.publish(published(300, "params 300"))
+    await replay.publish(*published(300, "params 300"))
     await replay.add(chunk(4, env_steps=7, actor_id=3, incarnation=2, finished=episodes(30)))
     both = (await replay.report(0)).episodes
     assert [rows.episodes.episode_return.tolist() for rows in both.rows] == [[10, 20], [30]]
@@ -305,7 +305,7 @@ async def test_the_delay_of_params_counts_from_publication_to_the_last_actor() -
     replay = server()
     for actor_id in (0, 1):
         await replay.add(chunk(0, actor_id=actor_id))
-    await replay.publish(Published(version=100, published_time=5.0, content="params 100"))
+    await replay.publish(100, 5.0, "params 100")
     await replay.add(chunk(1, actor_id=0, params_held=100, params_held_since=5.25))
     assert np.isnan((await replay.report(0)).stats.params_delay_median_seconds)
     await replay.add(chunk(1, actor_id=1, params_held=100, params_held_since=7.0))
