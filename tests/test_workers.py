@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -25,6 +26,17 @@ from driver.workers.handle import worker_template
 with worker_template():
     print(*(process.pid for process in descendants()), flush=True)
     sys.stdin.read()
+"""
+PLAIN_START = """
+import sys
+from contextlib import nullcontext
+import launch
+launch.worker_template = nullcontext
+from driver import ray_environment
+ray_environment.prepare(embedded=True)
+from driver import session
+session.lean = lambda dashboard: nullcontext()
+sys.exit(launch.main())
 """
 
 
@@ -147,3 +159,22 @@ def test_what_is_imported_before_a_fork_starts_no_thread() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout == "1\n", done.stderr
     assert template.ROOT == ROOT
+
+
+@pytest.mark.parametrize("start", ["forked and lean", "as ray.init does it"])
+def test_the_fast_start_and_rays_own_lead_to_the_same_run(start: str, tmp_path: Path) -> None:
+    """The slow twin: no template, and nothing of Ray left out."""
+    program = PLAIN_START if start == "as ray.init does it" else "import sys, launch; sys.exit(launch.main())"
+    options = ["--actors", "2", "--no-dashboard", "--max-learner-steps", "300", "--batch-size", "32"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *options, "--run-dir", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["stopped_by"] == "max_learner_steps"
+    assert (summary["learner_steps"], summary["target_syncs"]) == (300, 3)
+    assert summary["samples_per_insert"] > 0
