@@ -15,6 +15,7 @@ from ray.exceptions import ActorUnavailableError, GetTimeoutError
 
 from common.params import decode
 from common.types import AddReply, Chunk, SampleReply, SampleRequest
+from replay_server.request import encode
 
 ANSWER_DEADLINE_S = 60.0  # the server answers every call within seconds, so silence this long is a failure
 RESEND_DEADLINE_S = 30.0
@@ -77,9 +78,9 @@ class ReplayReader:
 
     def sample(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> SampleReply:
         """The oldest call's reply; sends the |TD error| of earlier rows along with the next call."""
-        self._pending.append(self._server.sample.remote(SampleRequest(rows=self._rows, ids=ids, priority=priority)))
+        ask = self._server.sample_encoded.remote
+        self._pending.append(ask(encode(SampleRequest(rows=self._rows, ids=ids, priority=priority))))
         while len(self._pending) < self._calls:
-            nothing = SampleRequest(rows=self._rows, ids=ids[:0], priority=priority[:0])
-            self._pending.append(self._server.sample.remote(nothing))
+            self._pending.append(ask(encode(SampleRequest(rows=self._rows, ids=ids[:0], priority=priority[:0]))))
         reply: SampleReply = _get(self._pending.popleft(), "a sample call")
         return reply

@@ -1,7 +1,7 @@
 """Replay server: holds the transitions, and keeps learner and actors in step.
 
 In:   add(Chunk)                  from the actors; the ack is held while they are ahead
-      sample(SampleRequest)       from the learner; waits while it is ahead; brings |TD errors| along
+      sample_encoded(bytes)       from the learner, a SampleRequest; waits while it is ahead; brings |TD errors| along
       publish(...)                from the learner: the newest params, which every actor gets with its next ack
 Out:  AddReply, SampleReply       both carry the count of environment steps, and `stop` when the run ends
       report(after)               statistics and finished episodes, to the driver
@@ -30,6 +30,7 @@ from replay_server.episode_log import EpisodeLog, EpisodesReply
 from replay_server.params_delay import ParamsDelay
 from replay_server.random_blocks import RandomBlocks
 from replay_server.rate_limiter import RateLimiter
+from replay_server.request import decode
 
 NICENESS = 5  # it yields to the learner, and the actors to it
 REPLY_SECONDS = 5.0  # a waiting call is answered after this time at the latest
@@ -122,6 +123,10 @@ class ReplayServer:
                 self._held.remove(released)
                 return self._ack(params_held, self._why_acks_are_held())
         return self._ack(params_held, "")
+
+    async def sample_encoded(self, message: bytes) -> SampleReply:
+        """`sample`, of a request as one buffer."""
+        return await self.sample(decode(message))
 
     async def sample(self, request: SampleRequest) -> SampleReply:
         """Takes |TD errors|; returns sampled rows as soon as the limiter grants them, or says why not yet."""
