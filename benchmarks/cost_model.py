@@ -22,6 +22,7 @@ from benchmarks.scaling import CURVES, FOR_THE_MODEL, Point, by_point, on_curve
 from common.config import ActorConfig, BadInput, LearnerConfig
 from common.messages import minibatches_per_call
 from common.params import layer_shapes
+from driver import ray_environment
 
 BAR = 0.25  # of a prediction's error
 _OBSERVATION, _ACTIONS = 4, 2  # CartPole's
@@ -51,6 +52,7 @@ class Costs(NamedTuple):
 
 def measure_cost_model(settings: CostModel) -> list[dict[str, Any]]:
     """Rows of three kinds: the costs, every point predicted, and the limits of the cluster."""
+    ray_environment.prepare(embedded=True)  # it decides how many minibatches a reply carries
     rows = read_rows(settings.rows)
     points = by_point(rows)
     fitted = fitted_points(rows)

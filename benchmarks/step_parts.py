@@ -22,6 +22,7 @@ from common.environment import VectorEnvironment, probe
 from common.messages import minibatches_per_call
 from common.rows import pack, row_dtype, write
 from common.types import Transition
+from driver import ray_environment
 from learner.gradient_step import GradientStep, flatten
 from learner.loss import Minibatch
 from learner.network import QNetwork
@@ -47,11 +48,13 @@ class StepParts:
 
 def measure_step_parts(settings: StepParts) -> list[dict[str, Any]]:
     """One row for each part: microseconds of every repetition, of a learner step or of a step of all environments."""
+    ray_environment.prepare(embedded=True)  # it decides how many minibatches a reply carries
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     rng = np.random.default_rng(0)
     parts = {**_learner_parts(settings, rng), **_actor_parts(settings, rng)}
-    rows = [{"part": name, "microseconds": _time(part, settings.seconds)} for name, part in parts.items()]
+    with torch.inference_mode():  # as the learner trains
+        rows = [{"part": name, "microseconds": _time(part, settings.seconds)} for name, part in parts.items()]
     report(rows)
     return rows
 

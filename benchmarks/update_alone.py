@@ -16,6 +16,7 @@ from common.config import LearnerConfig, NetworkConfig, ReplayConfig
 from common.messages import minibatches_per_call
 from common.rows import pack
 from common.types import EnvironmentSpec, Params, SampleReply, Transition
+from driver import ray_environment
 from learner.learner import Learner
 from replay_server.buffer import ReplayBuffer
 
@@ -67,6 +68,7 @@ class _Nobody:
 
 def main(batch_size: int, seconds: float) -> float:
     """Learner steps per second, after a short warm-up."""
+    ray_environment.prepare(embedded=True)  # it decides how many minibatches a reply carries
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     rows_per_call = batch_size * minibatches_per_call(batch_size, 4, ReplayConfig().samples_per_insert)
