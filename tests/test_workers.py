@@ -41,8 +41,12 @@ sys.exit(launch.main())
 
 
 def program(process: psutil.Process) -> str:
-    """The file that a Python process runs."""
-    return next((Path(word).name for word in process.cmdline()[1:] if word.endswith(".py")), "")
+    """The file that a Python process runs; nothing of one that has ended."""
+    try:
+        words = process.cmdline()[1:]
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
+    return next((Path(word).name for word in words if word.endswith(".py")), "")
 
 
 def start_worker(*arguments: str, job: str = entry.JOB_ID) -> subprocess.CompletedProcess[str]:
@@ -126,6 +130,18 @@ def test_a_template_that_has_died_keeps_no_worker_from_starting(monkeypatch: pyt
         assert start_worker("--help").stdout.startswith("usage: default_worker.py")
 
 
+def test_a_temporary_folder_too_deep_for_a_socket_means_no_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    monkeypatch.delenv(entry.SOCKET_VARIABLE, raising=False)
+    with worker_template():
+        assert entry.SOCKET_VARIABLE not in os.environ
+    assert list(deep.iterdir()) == []
+
+
 def test_a_template_serves_only_the_job_that_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with worker_template():
         monkeypatch.setenv("RAY_JOB_ID", "02000000")
@@ -154,9 +170,18 @@ def test_a_template_ends_with_its_driver_and_leaves_nothing() -> None:
     assert not Path(listening).parent.exists()
 
 
-def test_what_is_imported_before_a_fork_starts_no_thread() -> None:
+@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
+def test_what_is_imported_before_a_fork_starts_no_thread(variable: str) -> None:
+    """Not even where the user asks for threads: a fork would have their locks and not them."""
     code = "import os; from driver.workers.template import load; load(); print(len(os.listdir('/proc/self/task')))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, variable: "4"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout == "1\n", done.stderr
     assert template.ROOT == ROOT
 

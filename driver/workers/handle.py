@@ -16,17 +16,23 @@ from driver.workers import entry
 
 _PROGRAM = Path(__file__).with_name("template.py")
 _WAITING_WORKERS = 128  # while the template is importing
+_LONGEST_PATH = 107  # bytes, of a socket on Linux
 
 
 @contextmanager
 def worker_template() -> Iterator[None]:
-    """While it lasts, sessions that start here fork their workers. Elsewhere than on Linux it does nothing."""
-    if sys.platform != "linux":
-        yield
-        return
+    """While it lasts, sessions that start here fork their workers.
+
+    Elsewhere than on Linux, and where the temporary folder's path is too long for a socket, it does nothing: workers
+    start as Ray starts them.
+    """
     folder = tempfile.mkdtemp(prefix="dqn-workers-")  # for this user only
     path = os.path.join(folder, "socket")
     with socket.socket(socket.AF_UNIX) as listener:
+        if sys.platform != "linux" or len(os.fsencode(path)) > _LONGEST_PATH:
+            os.rmdir(folder)
+            yield
+            return
         listener.bind(path)
         listener.listen(_WAITING_WORKERS)
         template = subprocess.Popen(

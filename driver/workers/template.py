@@ -23,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _THREADS = Path("/proc/self/task")
+_THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _WORKER_PROGRAM = "ray._private.workers.default_worker"
 _PRELOADED = (
@@ -47,7 +48,8 @@ def load() -> str:
     """Imports what workers need. Returns the path of Ray's worker program."""
     from driver.workers.entry import JOB_ID
 
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # no threads before the fork; later workers set their own
+    for name in _THREAD_COUNTS:  # libraries start their threads when they are imported
+        os.environ[name] = "1"
     # Ray reads these two when it is imported, and never again. Forked workers watch the template instead of the raylet.
     os.environ["RAY_JOB_ID"] = JOB_ID
     os.environ["RAY_RAYLET_PID"] = str(os.getpid())
