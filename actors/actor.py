@@ -96,13 +96,10 @@ class Actor:
 
     def run(self, incarnation: int, replay: Writer, params: ParamsSource) -> None:
         """Plays until the replay server says stop. `incarnation` counts the processes that were this actor."""
-        self.start(incarnation, replay, params)
-        ending = False
-        while not ending and self._acts_with_version_0():  # until the first sync everybody waits for transitions
-            ending = self.step()
         be_nice(NICENESS)
-        while not ending:
-            ending = self.step()
+        self.start(incarnation, replay, params)
+        while not self.step():
+            pass
         self._environment.close()
 
     def start(self, incarnation: int, replay: Writer, params: ParamsSource) -> None:
@@ -163,9 +160,6 @@ class Actor:
             waiting=self._waiting,
             seconds=self._time_use.seconds,
         )
-
-    def _acts_with_version_0(self) -> bool:
-        return self._policy is not None and self._policy.version == 0
 
     def _global_env_steps(self) -> float:
         """The authority's count at the last ack, and since then as if all actors played, as fast as this one."""

@@ -16,8 +16,7 @@ from rich.table import Table
 
 from actors.actor import join_episodes
 from benchmarks.launching import spread
-from common.config import BadInput, Config, ReplayConfig, resolve
-from common.messages import minibatches_per_call
+from common.config import BadInput, Config, ReplayConfig, resolve, rows_per_call
 from common.rows import columns, pack
 from common.seeding import seed_sequence
 from common.types import Chunk, Transition
@@ -215,8 +214,7 @@ def _measure_through_ray(settings: ReplayCore) -> dict[str, Any]:
         replay_capacity_transitions=settings.ray_capacity, tolerance_samples=_LIMITER_OPEN, max_env_steps=None
     )
     config = resolve(Config(replay=replay_config), _OBSERVATION_SIZE)
-    batch_size = config.learner.batch_size
-    rows = batch_size * minibatches_per_call(batch_size, _OBSERVATION_SIZE, ReplayConfig().samples_per_insert)
+    rows = rows_per_call(config, _OBSERVATION_SIZE)
     session = start_embedded(cpus=2, dashboard=False)
     try:
         server = (

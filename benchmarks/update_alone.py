@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from common.config import LearnerConfig, NetworkConfig, ReplayConfig
-from common.messages import minibatches_per_call
+from common.config import Config, LearnerConfig, NetworkConfig, rows_per_call
 from common.rows import pack
 from common.types import EnvironmentSpec, Params, SampleReply, Transition
 from driver import ray_environment
@@ -71,11 +70,11 @@ def main(batch_size: int, seconds: float) -> float:
     ray_environment.prepare(embedded=True)  # it decides how many minibatches a reply carries
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    rows_per_call = batch_size * minibatches_per_call(batch_size, 4, ReplayConfig().samples_per_insert)
+    rows = rows_per_call(Config(learner=LearnerConfig(batch_size=batch_size)), 4)
 
     def steps_per_second(learner_steps: int) -> float:
         config = LearnerConfig(batch_size=batch_size, max_learner_steps=learner_steps)
-        learner = Learner(config, NetworkConfig(), _ENVIRONMENT, np.random.SeedSequence(0), _Rows(rows_per_call))
+        learner = Learner(config, NetworkConfig(), _ENVIRONMENT, np.random.SeedSequence(0), _Rows(rows))
         began = time.perf_counter()
         learner.run(_Nobody())
         return learner_steps / (time.perf_counter() - began)

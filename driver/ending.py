@@ -37,10 +37,9 @@ class Ending:
     def stop(self, runs: Sequence[Any], final_look: bool) -> None:
         """Tells everybody, and waits for the `run` calls given; with `final_look` after one at the newest params."""
         self._replay.call("stop")
-        if self._evaluator.handle is not None:
-            # It passes over versions while it is busy or still starting; the newest is what it should end with.
-            _ask(self._learner, "newest", partial(self._evaluator.call, "set_params", group=CONTROL_GROUP))
-            self._evaluator.call("stop", final_look, group=CONTROL_GROUP)
+        # It passes over versions while it is busy or still starting; the newest is what it should end with.
+        _ask(self._learner, "newest", partial(self._evaluator.call, "set_params", group=CONTROL_GROUP))
+        self._evaluator.call("stop", final_look, group=CONTROL_GROUP)
         if runs:
             ray.wait(list(runs), num_returns=len(runs), timeout=_STOP_SECONDS)
 

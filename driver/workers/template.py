@@ -67,6 +67,7 @@ def next_worker(listener: socket.socket) -> socket.socket | None:
 
 def take_over(connection: socket.socket) -> list[str]:
     """In the forked process: takes what the process had that Ray started. Returns its arguments."""
+    import numpy as np
     from ray._raylet import Config  # type: ignore[attr-defined]
 
     from driver.workers.entry import TAKEN
@@ -83,6 +84,7 @@ def take_over(connection: socket.socket) -> list[str]:
         os.environ.clear()
         os.environ.update(request["environment"])
         Config.initialize("")  # Ray reads its environment variables once more
+        np.random.seed()  # else numpy's global stream, which an environment may use, is the same in all workers
         connection.sendall(TAKEN)
     arguments: list[str] = request["arguments"]
     return arguments
