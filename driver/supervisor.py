@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import ray
 from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError, RayError, RayTaskError
 
-from actors.actor import ActorStats
 from actors.evaluator import LooksReply
 from common.config import Config
 from common.types import Look
@@ -26,21 +25,18 @@ from driver.calls import Calls
 from driver.display import Display
 from driver.ending import Ending
 from driver.observer import Observer, Solved
+from driver.polling import Polling
 from driver.progress import Progress
 from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
 from driver.signals import StopSignals
 from driver.starting import Starting
 from driver.topology import LOOKS_GROUP, Role, Topology
-from learner.client import CONTROL_GROUP, ParamsBroadcaster, ParamsReader
-from learner.learner_stats import LearnerStats
+from learner.client import ParamsBroadcaster, ParamsReader
 from replay_server.client import ReplayWriter
-from replay_server.server import ReplayReport
 
 _TICK_SECONDS = 0.2
 _FIRST_ACTORS = 3  # learning from fewer takes more steps
-_POLL_SECONDS = 1.0
-_SILENCE_SECONDS = 3.0  # of the learner, before the others are asked without it
 _CAUSE_SECONDS = 5.0  # for the death behind a peer's failure to show
 
 
@@ -97,15 +93,17 @@ class Supervisor:
         first, others = self._actors[:_FIRST_ACTORS], self._actors[_FIRST_ACTORS:]
         roles = [self._replay, self._learner, *first, self._evaluator, *others]
         self._starting = Starting(roles, self._calls, seconds, self._became_ready)
+        self._polling = Polling(
+            self._replay, self._learner, self._evaluator, self._actors,
+            self._calls, self._observer, display, lambda: self._restart_count,
+        )  # fmt: skip
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
-        self._learner_asked = 0.0
         self._started = False
         self._stopped_by: str | None = None
         self._failure: Failure | None = None
         self._peer_failure: tuple[float, Failure] | None = None
         self._restarts: deque[float] = deque()
         self._restart_count = 0
-        self._polled = 0.0
 
     def run(self) -> Outcome:
         """Until the run ends, for whatever reason; the roles are gone then."""
@@ -117,7 +115,7 @@ class Supervisor:
             ending = Ending(self._replay, self._learner, self._evaluator, self._actors, self._observer)
             reached_a_limit = self._stopped_by in ("max_env_steps", "max_learner_steps", "max_seconds")
             ending.stop([] if self._failure else self._outstanding_runs(), final_look=reached_a_limit)
-            ending.ask(self._observe)
+            ending.ask(self._polling.observe)
             newest = ending.newest_params()
             networks = ending.network_files(newest)
         finally:
@@ -148,9 +146,8 @@ class Supervisor:
             self._fail(*self._peer_failure[1])
         if self._stopped_by is None:
             self._check_readiness()
-        if self._started and now - self._polled >= _POLL_SECONDS:
-            self._polled = now
-            self._poll()
+        if self._started:
+            self._polling.poll_if_due()
         self._folder.flush_if_due()
 
     def _end(self, stopped_by: str) -> None:
@@ -248,39 +245,6 @@ class Supervisor:
 
     def _outstanding_runs(self) -> list[Any]:
         return self._calls.outstanding(list(self._runs.values()))
-
-    def _poll(self) -> None:
-        """Asks the learner and on its answer the replay server, so that both speak of the same moment.
-
-        A learner that has not answered for a while does not keep the rest from being seen.
-        """
-        ask = partial(self._calls.ask_once, group=CONTROL_GROUP)
-        if ask("learner", self._learner, "stats", self._take_learner_and_ask_replay):
-            self._learner_asked = time.monotonic()
-        elif (silent := time.monotonic() - self._learner_asked) > _SILENCE_SECONDS:
-            self._ask_replay(f"the driver for the learner, which has not answered for {silent:.0f} s")
-        for role in self._actors:
-            if role.running:
-                ask(role.name, role, "stats", partial(self._take_actor, role.process))
-        ask("evaluator", self._evaluator, "seconds", self._observer.take_evaluator_seconds)
-
-    def _take_learner_and_ask_replay(self, stats: LearnerStats) -> None:
-        self._observer.take_learner(stats)
-        self._ask_replay("")
-
-    def _ask_replay(self, unanswered: str) -> None:
-        take = partial(self._take_replay, unanswered)
-        self._calls.ask_once("replay", self._replay, "report", take, self._observer.episodes_seen)
-
-    def _take_replay(self, unanswered: str, report: ReplayReport) -> None:
-        self._display.show(self._observe(report, unanswered))
-
-    def _observe(self, report: ReplayReport, unanswered: str = "") -> Progress:
-        alive = sum(role.running for role in self._actors)
-        return self._observer.take_replay(report, alive, self._restart_count, unanswered)
-
-    def _take_actor(self, process: str, stats: ActorStats) -> None:
-        self._observer.take_actor_seconds(process, stats.seconds)
 
     def _ask_for_looks(self) -> None:
         ref = self._evaluator.call("next_looks", self._observer.looks_seen, group=LOOKS_GROUP)

@@ -19,6 +19,7 @@ from replay_server.request import encode
 
 ANSWER_DEADLINE_S = 60.0  # the server answers every call within seconds, so silence this long is a failure
 RESEND_DEADLINE_S = 30.0
+CALLS_IN_FLIGHT = 3  # sample calls of a reader
 
 
 def _get(ref: Any, what: str) -> Any:
@@ -70,7 +71,7 @@ class ReplayWriter:
 class ReplayReader:
     """Keeps sample calls in flight, so that the learner finds rows waiting."""
 
-    def __init__(self, server: ActorHandle[Any], rows_per_call: int, calls_in_flight: int = 3) -> None:
+    def __init__(self, server: ActorHandle[Any], rows_per_call: int, calls_in_flight: int = CALLS_IN_FLIGHT) -> None:
         self._server = server
         self._rows = rows_per_call
         self._calls = calls_in_flight

@@ -1,0 +1,85 @@
+"""Polling: asks every role once a second how it is doing, and hands the answers to the observer and the display."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from actors.actor import ActorStats
+from driver.calls import Calls
+from driver.display import Display
+from driver.observer import Observer
+from driver.progress import Progress
+from driver.topology import Role
+from learner.client import CONTROL_GROUP
+from learner.learner_stats import LearnerStats
+from replay_server.server import ReplayReport
+
+_POLL_SECONDS = 1.0
+_SILENCE_SECONDS = 3.0  # of the learner, before the others are asked without it
+
+
+class Polling:
+    """What a role leaves unanswered is not asked again until it answers."""
+
+    def __init__(
+        self,
+        replay: Role,
+        learner: Role,
+        evaluator: Role,
+        actors: Sequence[Role],
+        calls: Calls,
+        observer: Observer,
+        display: Display,
+        restarts: Callable[[], int],
+    ) -> None:
+        """`restarts`: actors replaced until now."""
+        self._replay = replay
+        self._learner = learner
+        self._evaluator = evaluator
+        self._actors = actors
+        self._calls = calls
+        self._observer = observer
+        self._display = display
+        self._restarts = restarts
+        self._polled = 0.0
+        self._learner_asked = 0.0
+
+    def poll_if_due(self) -> None:
+        """Asks the learner and on its answer the replay server, so that both speak of the same moment.
+
+        A learner that has not answered for a while does not keep the rest from being seen.
+        """
+        now = time.monotonic()
+        if now - self._polled < _POLL_SECONDS:
+            return
+        self._polled = now
+        ask = partial(self._calls.ask_once, group=CONTROL_GROUP)
+        if ask("learner", self._learner, "stats", self._take_learner_and_ask_replay):
+            self._learner_asked = now
+        elif (silent := now - self._learner_asked) > _SILENCE_SECONDS:
+            self._ask_replay(f"the driver for the learner, which has not answered for {silent:.0f} s")
+        for role in self._actors:
+            if role.running:
+                ask(role.name, role, "stats", partial(self._take_actor, role.process))
+        ask("evaluator", self._evaluator, "seconds", self._observer.take_evaluator_seconds)
+
+    def observe(self, report: ReplayReport, unanswered: str = "") -> Progress:
+        """The replay server's report, with what the driver itself knows. `unanswered`: by whom, and for how long."""
+        alive = sum(role.running for role in self._actors)
+        return self._observer.take_replay(report, alive, self._restarts(), unanswered)
+
+    def _take_learner_and_ask_replay(self, stats: LearnerStats) -> None:
+        self._observer.take_learner(stats)
+        self._ask_replay("")
+
+    def _ask_replay(self, unanswered: str) -> None:
+        take = partial(self._take_replay, unanswered)
+        self._calls.ask_once("replay", self._replay, "report", take, self._observer.episodes_seen)
+
+    def _take_replay(self, unanswered: str, report: ReplayReport) -> None:
+        self._display.show(self.observe(report, unanswered))
+
+    def _take_actor(self, process: str, stats: ActorStats) -> None:
+        self._observer.take_actor_seconds(process, stats.seconds)
