@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +82,23 @@ class Curious:
 
         return random.random(), float(np.random.random())
 
+    def arenas(self) -> int:
+        """Of glibc's allocator, while eight threads that allocate are alive."""
+        together = threading.Barrier(8)
+
+        def allocate(_: int) -> int:
+            together.wait()
+            return len(bytearray(5000))
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(allocate, range(8)))
+        libc, text, size = ctypes.CDLL(None), ctypes.c_char_p(), ctypes.c_size_t()
+        libc.open_memstream.restype = ctypes.c_void_p
+        stream = ctypes.c_void_p(libc.open_memstream(ctypes.byref(text), ctypes.byref(size)))
+        libc.malloc_info(0, stream)
+        libc.fclose(stream)
+        return (text.value or b"").count(b"<heap nr=")
+
 
 @pytest.fixture
 def curious(ray_session: None) -> Any:
@@ -105,6 +126,11 @@ def test_forked_workers_share_no_global_random_stream(curious: Any) -> None:
     first, second = ray.get([handle.random_numbers.remote() for handle in curious], timeout=60)
     assert first[0] != second[0]
     assert first[1] != second[1]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
+def test_a_worker_allocates_from_two_arenas_however_many_threads_it_has(curious: Any) -> None:
+    assert ray.get(curious[0].arenas.remote(), timeout=60) == 2
 
 
 def test_an_embedded_ray_starts_nothing_that_one_machine_does_not_need(ray_session: None) -> None:
