@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.launching import new_folder
+from benchmarks.memory_idle import measure_idle
 from benchmarks.memory_long_run import measure_long_run
 from benchmarks.memory_ring import measure_ring
 from benchmarks.memory_stopped import measure_stopped
@@ -17,14 +18,15 @@ from common.config import BadInput
 class Memory:
     """Samples the unique set size of every process of a run once a second, and fills a large ring by itself."""
 
-    parts: tuple[Literal["actors", "ring", "stopped"], ...] = ("actors", "ring", "stopped")
-    """actors: a long run; ring: a filled ring by itself; stopped: a run whose learner is stopped for a while."""
+    parts: tuple[Literal["actors", "idle", "ring", "stopped"], ...] = ("actors", "idle", "ring", "stopped")
+    """actors: a long run; idle: Ray alone for as long; ring: a filled ring; stopped: a run whose learner stands still
+    for a while."""
     actors: int = 8
     """Actor processes of the runs."""
     seconds: float = 600.0
-    """Length of the long run, start included."""
+    """Length of the long run, start included, and of the idle Ray."""
     settle_seconds: float = 60.0
-    """Seconds of the long run before slopes and medians are taken."""
+    """Seconds of either before slopes and medians are taken."""
     ring_rows: int = 1_000_000
     """CartPole rows in the ring."""
     ring_repeats: int = 5
@@ -49,6 +51,8 @@ def measure_memory(settings: Memory) -> list[dict[str, Any]]:
     rows = []
     if "actors" in settings.parts:
         rows += measure_long_run(settings.actors, settings.seconds, settings.settle_seconds, folder / "long")
+    if "idle" in settings.parts:
+        rows += measure_idle(settings.actors, settings.seconds, settings.settle_seconds)
     if "ring" in settings.parts:
         rows += measure_ring(settings.ring_rows, settings.ring_repeats)
     if "stopped" in settings.parts:
