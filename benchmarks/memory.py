@@ -19,8 +19,7 @@ class Memory:
     """Samples the unique set size of every process of a run once a second, and fills a large ring by itself."""
 
     parts: tuple[Literal["actors", "idle", "ring", "stopped"], ...] = ("actors", "idle", "ring", "stopped")
-    """actors: a long run; idle: Ray alone for as long; ring: a filled ring; stopped: a run whose learner stands still
-    for a while."""
+    """actors: a long run; idle: Ray alone, as long; ring: a filled ring; stopped: a run whose learner is stopped."""
     actors: int = 8
     """Actor processes of the runs."""
     seconds: float = 600.0
