@@ -47,7 +47,7 @@ class Collection:
     """Actor processes."""
     envs: tuple[int, ...] = (8, 32, 128, 256)
     """Environments for each actor."""
-    chunk_rows: tuple[int, ...] = (512,)
+    chunk_rows: tuple[int, ...] = (2048, 16384)
     """Transitions in a chunk, measured beside the default."""
     repetitions: int = 5
     """Repetitions, all sides in turns."""

@@ -135,7 +135,7 @@ class LearnerConfig:
     learning_rate: float = 4e-3
     """Adam's step size at the start."""
     learning_rate_final: float | None = None
-    """Adam's step size after the decay [1/80 of the start]."""
+    """Adam's step size at the decay's end [1/80 of the start]; then it falls as 1 / learner steps."""
     learning_rate_decay_learner_steps: int = 25_000
     """Length of the linear decay, learner steps."""
     batch_size: int = 128

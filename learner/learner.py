@@ -173,9 +173,15 @@ class Learner:
         self._average_params.lerp_(self._gradient_step.params, moved)
 
     def _learning_rate(self) -> float:
-        """Linear in learner steps from learning_rate to decayed_learning_rate."""
+        """Linear in learner steps from learning_rate to decayed_learning_rate, and then as 1 / learner steps.
+
+        Such rates still add up to any distance, so that what is wrong can be mended, while their noise dies out.
+        Robbins and Monro, https://doi.org/10.1214/aoms/1177729586.
+        """
         config = self._config
-        done = min(1.0, self.learner_steps / config.learning_rate_decay_learner_steps)
+        done = self.learner_steps / config.learning_rate_decay_learner_steps
+        if done > 1:
+            return config.decayed_learning_rate / done
         return config.learning_rate + done * (config.decayed_learning_rate - config.learning_rate)
 
     def _lead(self) -> float | None:

@@ -252,7 +252,7 @@ def test_the_limit_of_learner_steps_holds_also_within_a_reply(limit: int) -> Non
 
 
 def decaying(replies: list[SampleReply]) -> Learner:
-    """From 0.01 to 0.001 in 9 learner steps: 0.01, 0.009, ... 0.002, 0.001, 0.001. A linear network, Q = 0 at first."""
+    """From 0.01 to 0.001 in 9 learner steps: 0.01, 0.009, ... 0.002, 0.001. A linear network, Q = 0 at first."""
     return learner(
         Reader(replies),
         hidden=(),
@@ -263,18 +263,22 @@ def decaying(replies: list[SampleReply]) -> Learner:
     )
 
 
-def test_the_learning_rate_falls_linearly_with_learner_steps() -> None:
-    learning = decaying([sample_reply(rows([1.0] * 4), range(4)) for _ in range(12)])
+def test_the_learning_rate_falls_linearly_with_learner_steps_and_then_as_one_over_them() -> None:
+    learning = decaying([sample_reply(rows([1.0] * 4), range(4)) for _ in range(19)])
     rates = []
-    for _ in range(12):
+    for _ in range(19):
         rates.append(learning.stats().learning_rate)
         learning.step()
-    expected = [0.01, 0.009, 0.008, 0.007, 0.006, 0.005, 0.004, 0.003, 0.002, 0.001, 0.001, 0.001]
-    assert rates == pytest.approx(expected)
+    expected = [0.01, 0.009, 0.008, 0.007, 0.006, 0.005, 0.004, 0.003, 0.002, 0.001]
+    assert rates[:10] == pytest.approx(expected)
+    assert rates[18] == pytest.approx(0.0005)
 
 
 def test_the_learning_rate_told_is_the_one_used() -> None:
-    """Far from its target Huber's slope is constant, so each of Adam's steps is the learning rate: 0.055 after 10."""
+    """Far from its target Huber's slope is constant, so each of Adam's steps is the learning rate.
+
+    After 10 steps 0.055, and after 20 another 0.009 (1/10 + ... + 1/19).
+    """
     broadcast = Broadcaster()
     initial = constant_arrays([0.0, 0.0], observation_size=1)
     learning = learner(
@@ -289,7 +293,7 @@ def test_the_learning_rate_told_is_the_one_used() -> None:
     )
     learning.run(broadcast)
     biases = [params.arrays["0.bias"][0] for params in broadcast.published]
-    assert biases == pytest.approx([0.0, 0.055, 0.065], abs=1e-5)
+    assert biases == pytest.approx([0.0, 0.055, 0.055 + 0.009 * sum(1 / step for step in range(10, 20))], abs=1e-5)
 
 
 @pytest.mark.parametrize("column", ["reward", "observation", "next_observation", "discount"])
