@@ -40,6 +40,7 @@ def measure_idle(actors: int, seconds: float, settle_seconds: float) -> list[dic
                 time.sleep(1)
         finally:
             session.close()
-    rows = [{"part": "idle", **described} for described in describe_roles(samples, settle_seconds)]
+    rays = [one for one in samples if one.role != "driver"]  # this process, which keeps the samples
+    rows = [{"part": "idle", **described} for described in describe_roles(rays, settle_seconds)]
     report_roles(rows, "an idle Ray")
     return rows
