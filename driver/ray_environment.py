@@ -47,7 +47,7 @@ def prepare(embedded: bool) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(folder for folder in folders if folder))
     for name, value in {**_ALWAYS, **(_EMBEDDED if embedded else {})}.items():
         os.environ.setdefault(name, value)
-    with suppress(AttributeError, OSError, TypeError):  # not glibc
+    with suppress(AttributeError, OSError, TypeError, ValueError):  # not glibc, or not a number
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, int(os.environ["MALLOC_ARENA_MAX"]))
     if not embedded and _has_token():  # an explicit address never switches it on, and a protected head refuses us
         os.environ.setdefault("RAY_AUTH_MODE", "token")
