@@ -166,12 +166,10 @@ class Learner:
     def _update_average(self, learning_rate: float) -> None:
         """Polyak's average of the online params: single updates flip greedy actions to and fro, the average does not.
 
-        It moves in proportion to the learning rate, down to that of the decay's end: smaller updates are averaged over
-        more of them, but in float32 a much slower average would stand still. Only what is published is averaged, never
-        the target. Polyak and Juditsky, https://doi.org/10.1137/0330046.
+        It moves in proportion to the learning rate: smaller updates are averaged over more of them. Only what is
+        published is averaged, never the target. Polyak and Juditsky, https://doi.org/10.1137/0330046.
         """
-        rate = max(learning_rate, self._config.decayed_learning_rate)
-        moved = 1 - self._config.params_average ** (rate / self._config.learning_rate)
+        moved = 1 - self._config.params_average ** (learning_rate / self._config.learning_rate)
         self._average_params.lerp_(self._gradient_step.params, moved)
 
     def _learning_rate(self) -> float:
