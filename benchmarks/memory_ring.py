@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 import psutil
 
+from benchmarks.cartpole_rows import OBSERVATION_SIZE, cartpole_rows
 from benchmarks.launching import spread
 from benchmarks.memory_samples import MB
 from common.rows import pack
-from common.types import Transition
 from replay_server.buffer import ReplayBuffer, row_bytes
 
 RING_BAR = 1.10  # of rows x bytes
-_CARTPOLE_OBSERVATION = 4
 _RING_CHUNK = 500  # rows in an insert while filling
 
 
 def measure_ring(ring_rows: int, repeats: int) -> list[dict[str, Any]]:
     """One row for each ring filled."""
-    expected = ring_rows * row_bytes(_CARTPOLE_OBSERVATION) / MB
+    expected = ring_rows * row_bytes(OBSERVATION_SIZE) / MB
     rows = []
     for repetition in range(repeats):
         with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -44,20 +43,11 @@ def measure_ring(ring_rows: int, repeats: int) -> list[dict[str, Any]]:
 
 def fill_ring(rows: int) -> tuple[float, float]:
     """MB that a ring adds to this process's USS when it is made, and when every row was written."""
-    rng = np.random.default_rng(0)
-    chunk = pack(
-        Transition(
-            observation=rng.random((_RING_CHUNK, _CARTPOLE_OBSERVATION), dtype=np.float32),
-            action=rng.integers(2, size=_RING_CHUNK),
-            reward=rng.random(_RING_CHUNK, dtype=np.float32),
-            discount=rng.random(_RING_CHUNK, dtype=np.float32),
-            next_observation=rng.random((_RING_CHUNK, _CARTPOLE_OBSERVATION), dtype=np.float32),
-        )
-    )
-    ReplayBuffer(_RING_CHUNK, _CARTPOLE_OBSERVATION).insert(chunk)  # what the first insert of a process loads
+    chunk = pack(cartpole_rows(_RING_CHUNK, np.random.default_rng(0)))
+    ReplayBuffer(_RING_CHUNK, OBSERVATION_SIZE).insert(chunk)  # what the first insert of a process loads
     process = psutil.Process()
     before = process.memory_full_info().uss
-    ring = ReplayBuffer(rows, _CARTPOLE_OBSERVATION)
+    ring = ReplayBuffer(rows, OBSERVATION_SIZE)
     allocated = process.memory_full_info().uss
     while ring.inserted < rows:
         ring.insert(chunk)
