@@ -36,6 +36,22 @@ NICENESS = 5  # it yields to the learner, and the actors to it
 REPLY_SECONDS = 5.0  # a waiting call is answered after this time at the latest
 
 
+class ShardStats(NamedTuple):
+    """One ring of transitions. Shard 0 is the only one of a single replay server."""
+
+    transitions: int  # inserted
+    size: int  # alive
+    capacity: int
+    sampled: int
+
+
+class ActorCounts(NamedTuple):
+    """What was accepted from one actor, over all its incarnations."""
+
+    env_steps: int
+    episodes: int
+
+
 class ReplayStats(NamedTuple):
     """What the replay server tells of itself."""
 
@@ -55,6 +71,8 @@ class ReplayStats(NamedTuple):
     waiting_for: str  # why somebody waits; "" when nobody does
     actors_waiting: int
     seconds: dict[str, float]  # by activity, see common/time_use.py
+    shards: tuple[ShardStats, ...]
+    actors: dict[int, ActorCounts]  # by actor id, of those that shipped something
 
 
 class ReplayReport(NamedTuple):
@@ -90,6 +108,7 @@ class ReplayServer:
         self._held: list[asyncio.Future[None]] = []
         self._stopping = False
         self._env_steps = 0
+        self._actors: dict[int, ActorCounts] = {}
         self._newest_version = 0
         self._published: Published | None = None
         self._params_delay = ParamsDelay()
@@ -177,12 +196,23 @@ class ReplayServer:
             waiting_for=self._why_somebody_waits(),
             actors_waiting=len(self._held),
             seconds=self._time_use.seconds,
+            shards=(
+                ShardStats(
+                    self._limiter.inserted, self._buffer.size, self._buffer.capacity, sampled=self._limiter.sampled
+                ),
+            ),
+            actors=dict(self._actors),
         )
 
     def _insert(self, chunk: Chunk) -> None:
         self._buffer.insert(chunk.rows)
         self._limiter.insert(len(chunk.rows))
         self._env_steps += chunk.env_steps
+        before = self._actors.get(chunk.actor_id, ActorCounts(0, 0))
+        self._actors[chunk.actor_id] = ActorCounts(
+            env_steps=before.env_steps + chunk.env_steps,
+            episodes=before.episodes + len(chunk.episodes.episode_return),
+        )
         self._episodes.add(chunk, self._env_steps, self._newest_version)
         self._chunks += 1
         # A replaced actor, which asks the learner, may be faster than the publication of what it acted with.

@@ -12,7 +12,7 @@ from fakes import assert_rows_are, chunk, episodes, packed
 
 from common.config import ReplayConfig
 from common.types import AddReply, Published, SampleReply, SampleRequest
-from replay_server.server import ReplayServer
+from replay_server.server import ActorCounts, ReplayServer
 
 DEADLINE_S = 4.0  # shorter than the time after which the server answers a wait without news
 
@@ -77,6 +77,21 @@ async def test_a_repeated_chunk_is_inserted_once() -> None:
     assert (stats.env_steps, stats.transitions, stats.replay_size, stats.chunks) == (5, 3, 3, 1)
     assert stats.duplicate_chunks == 2
     assert (await replay.report(0)).episodes.next == 2
+
+
+@on_a_loop
+async def test_what_was_accepted_is_counted_for_each_actor_over_its_incarnations() -> None:
+    replay = server()
+    for sent in (
+        chunk(0, range(3), actor_id=4, env_steps=5, finished=episodes(10, 20)),
+        chunk(0, range(3), actor_id=4, env_steps=5, finished=episodes(10, 20)),
+        chunk(0, range(3), actor_id=4, incarnation=1, env_steps=6, finished=episodes(1)),
+        chunk(0, range(2), actor_id=1, env_steps=2),
+    ):
+        await replay.add(sent)
+    stats = (await replay.report(0)).stats
+    assert stats.actors == {4: ActorCounts(env_steps=11, episodes=3), 1: ActorCounts(env_steps=2, episodes=0)}
+    assert [(shard.transitions, shard.size, shard.sampled) for shard in stats.shards] == [(8, 8, 0)]
 
 
 @on_a_loop
