@@ -19,11 +19,12 @@ from driver.signals import StoppedEarly, StopSignals
 from driver.workers.handle import worker_template
 
 if TYPE_CHECKING:
+    from driver.placement import Placement
     from driver.topology import Topology
     from driver.training import Plan
 
 
-def build_topology(plan: Plan, namespace: str) -> Topology:
+def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
     """Creates replay server and learner, and says how to create the rest; nothing runs yet."""
     import ray
 
@@ -41,15 +42,15 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
     config, environment = plan.config, plan.environment
     seed, hidden = config.run.seed, config.network.hidden
 
-    def place(role: type, name: str, *groups: str, **options: Any) -> Any:
+    def create(role: type, name: str, *groups: str, **options: Any) -> Any:
         remote = ray.remote(concurrency_groups=dict.fromkeys(groups, 1))(role) if groups else ray.remote(role)
         # Events of every call would fill the memory of Ray's GCS by tens of MB a minute.
-        return remote.options(name=name, namespace=namespace, num_cpus=1, enable_task_events=False, **options)
+        return remote.options(name=name, namespace=namespace, enable_task_events=False, **options)
 
-    replay = place(ReplayServer, "replay").remote(
+    replay = create(ReplayServer, "replay-0", **place.replay()).remote(
         config.replay, environment.observation_size, plan.rows_per_call, seed_sequence(seed, "replay")
     )
-    learner = place(LearnerProcess, "learner", CONTROL_GROUP).remote(
+    learner = create(LearnerProcess, "learner", CONTROL_GROUP, **place.learner()).remote(
         config.learner,
         config.network,
         environment,
@@ -59,7 +60,7 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
     )
 
     def create_evaluator() -> Any:
-        return place(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP).remote(
+        return create(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP, **place.evaluator()).remote(
             lambda episodes: VectorEnvironment(environment.id, episodes),
             layer_shapes(environment.observation_size, hidden, environment.action_count),
             seed_sequence(seed, "evaluator"),
@@ -68,7 +69,7 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
         )
 
     def create_actor(actor_id: int) -> Any:
-        return place(Actor, f"actor-{actor_id}", CONTROL_GROUP, max_restarts=-1).remote(
+        return create(Actor, f"actor-{actor_id}", CONTROL_GROUP, max_restarts=-1, **place.actor()).remote(
             actor_id, config.actor, environment, hidden, seed
         )
 

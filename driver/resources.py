@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
@@ -17,17 +16,6 @@ _RAY_BYTES = 700 * MB + OBJECT_STORE_BYTES  # GCS, raylet, agents, dashboard, ob
 _LEARNER_BYTES = 600 * MB  # mostly torch
 _ROLE_BYTES = 130 * MB  # a process with Ray, numpy and gymnasium
 _EPISODE_ENVIRONMENTS = 100  # the evaluator's
-
-
-class Roles(NamedTuple):
-    """CPUs asked of Ray."""
-
-    actors: int
-
-    @property
-    def cpus(self) -> int:
-        """One for each actor, the replay server, the learner and the evaluator."""
-        return self.actors + 3
 
 
 def available_memory() -> int:
@@ -71,19 +59,6 @@ def check_memory(config: Config, environment: EnvironmentSpec, available: int) -
     raise BadInput(
         f"--actors {actors}: they need {actors * actor_bytes / MB:,.0f} MB and {have}; "
         f"at most {max(1, for_actors // actor_bytes):,} would fit"
-    )
-
-
-def check_cpus(config: Config, cluster_cpus: float) -> None:
-    """Raises BadInput unless an attached cluster has a CPU for every role."""
-    roles = Roles(config.actor.actors)
-    if roles.cpus <= cluster_cpus:
-        return
-    fits = int(cluster_cpus) - (roles.cpus - roles.actors)
-    what = f"at most {fits} actors would fit" if fits >= 1 else "it needs at least 4"
-    raise BadInput(
-        f"--actors {config.actor.actors}: actors, replay server, learner and evaluator need {roles.cpus} CPUs and the "
-        f"cluster has {cluster_cpus:g}; {what}"
     )
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError, RayError, RayTaskError
@@ -24,16 +23,22 @@ from common.types import Look
 from driver.calls import Calls
 from driver.display import Display
 from driver.ending import Ending
+from driver.head_watch import HeadWatch
 from driver.observer import Observer, Solved
 from driver.polling import Polling
 from driver.progress import Progress
 from driver.ray_metrics import RayMetrics
+from driver.replacing import Replacing
 from driver.run_folder import RunFolder
 from driver.signals import StopSignals
 from driver.starting import Starting
 from driver.topology import LOOKS_GROUP, Role, Topology
+from driver.whereabouts import Whereabouts, mismatch, versions
 from learner.client import ParamsBroadcaster, ParamsReader
 from replay_server.client import ReplayWriter
+
+if TYPE_CHECKING:
+    from driver.head import Head
 
 _TICK_SECONDS = 0.2
 _FIRST_ACTORS = 3  # learning from fewer takes more steps
@@ -74,8 +79,9 @@ class Supervisor:
         metrics: RayMetrics,
         signals: StopSignals,
         seconds: Callable[[], float],
+        head: Head | None,
     ) -> None:
-        """`seconds`: since the start that seconds_to_solve counts from."""
+        """`seconds`: since the start that seconds_to_solve counts from. `head`: of the cluster, if this is one."""
         self._config = config
         self._folder = folder
         self._display = display
@@ -92,18 +98,22 @@ class Supervisor:
         self._calls = Calls(self._role_raised, self._process_died)
         first, others = self._actors[:_FIRST_ACTORS], self._actors[_FIRST_ACTORS:]
         roles = [self._replay, self._learner, *first, self._evaluator, *others]
-        self._starting = Starting(roles, self._calls, seconds, self._became_ready)
+        self._versions = versions() if head else {}
+        self._starting = Starting(roles, self._calls, seconds, self._became_ready, with_versions=head is not None)
+        self._replacing = Replacing(self._actors, config.run.actor_restarts_per_minute, head, display)
+        self._head_watch = HeadWatch(head) if head else None
         self._polling = Polling(
             self._replay, self._learner, self._evaluator, self._actors,
-            self._calls, self._observer, display, lambda: self._restart_count,
+            self._calls, self._observer, display, lambda: self._replacing.count,
         )  # fmt: skip
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
         self._started = False
         self._stopped_by: str | None = None
         self._failure: Failure | None = None
         self._peer_failure: tuple[float, Failure] | None = None
-        self._restarts: deque[float] = deque()
-        self._restart_count = 0
+        self._playing = time.monotonic()  # when some actor last played
+        for role in roles:
+            role.may_wait = config.placement.wait_for_resources
 
     def run(self) -> Outcome:
         """Until the run ends, for whatever reason; the roles are gone then."""
@@ -144,6 +154,8 @@ class Supervisor:
             self._end("max_seconds")
         if self._peer_failure is not None and now - self._peer_failure[0] > _CAUSE_SECONDS:
             self._fail(*self._peer_failure[1])
+        if self._head_watch is not None and (complaint := self._head_watch.complaint()) is not None:
+            self._fail("cluster", complaint)
         if self._stopped_by is None:
             self._check_readiness()
         if self._started:
@@ -170,31 +182,60 @@ class Supervisor:
             self._fail(*failure)
 
     def _process_died(self, role: Role, error: RayError) -> None:
+        """Or it cannot be reached any more."""
         if role not in self._actors:
-            self._fail(role.name, f"its process died\n{error}")
+            where = role.whereabouts
+            node = f" with its node {where.node}" if where and self._replacing.has_left(where.node_id) else ""
+            self._fail(role.name, f"its process died{node}\n{error}")
         elif isinstance(error, ActorDiedError) and error.actor_init_failed:
             self._fail(role.name, _plain(str(error)))
+        elif (failure := self._replacing.lost(role, error)) is not None:
+            self._fail(role.name, failure)
         else:
-            self._replace(role, error)
+            # Every outstanding call to the dead process fails; only the first may count.
+            self._calls.forget(role)
+            self._starting.await_ready(role)
 
     # Starting
 
-    def _became_ready(self, role: Role) -> None:
+    def _became_ready(self, role: Role, where: Whereabouts) -> None:
         """A new role, or an actor's replacement."""
-        if self._started and self._stopped_by is None and role in self._actors:
+        if self._versions and (wrong := mismatch(self._versions, where)) is not None:
+            self._fail(role.name, f"{wrong}; every node needs the same versions")
+        before, role.whereabouts = role.whereabouts, where
+        if self._stopped_by is not None or role not in self._actors:
+            return
+        if before is not None and (before.node_id, before.pid) == (where.node_id, where.pid):
+            # Only the connection had broken: its `run` goes on, and nobody would hear how it ends.
+            ray.kill(role.handle, no_restart=False)
+            self._starting.await_ready(role)
+        elif self._started:
+            self._replacing.came_back(role)
             self._run_actor(role)
 
     def _check_readiness(self) -> None:
-        missing = self._starting.missing()
         patience = self._config.run.ready_seconds
-        if missing and self._starting.waited_seconds() > patience:
+        missing = self._starting.missing()
+        if self._starting.waited_seconds() > patience:
+            missing = [role for role in missing if not role.may_wait]
             names = ", ".join(role.name for role in missing)
             self._fail(missing[0].name, f"not ready after {patience:g} s: {names}; wait longer with --ready-seconds")
-        elif not self._started:
-            self._display.starting(f"waiting for {', '.join(role.name for role in missing)}")
+        elif self._started:
+            self._check_somebody_plays(patience)
+        else:
+            names = ", ".join(role.name for role in missing)
+            room = ", until there is room" if self._config.placement.wait_for_resources else ""
+            self._display.starting(f"waiting for {names}{room}")
             enough_actors = sum(role.ready for role in self._actors) >= min(_FIRST_ACTORS, len(self._actors))
             if self._replay.ready and self._learner.ready and enough_actors:
                 self._start()
+
+    def _check_somebody_plays(self, patience: float) -> None:
+        now = time.monotonic()
+        if any(role.running for role in self._actors):
+            self._playing = now
+        elif now - self._playing > patience and not self._config.placement.wait_for_resources:
+            self._fail("actors", f"none has played for {patience:g} s; wait longer with --ready-seconds")
 
     def _start(self) -> None:
         """Sets everybody going who is there; the others follow."""
@@ -216,25 +257,6 @@ class Supervisor:
         writer, reader = ReplayWriter(self._replay.handle), ParamsReader(self._learner.handle)
         run = role.call("run", role.incarnation, writer, reader)
         self._watch_run(role, run, lambda _: self._end("max_env_steps"))
-
-    def _replace(self, role: Role, error: RayError) -> None:
-        """Ray restarts the process; here is the budget, and the new process's `run`."""
-        # Every outstanding call to the dead process fails; only the first may count.
-        self._calls.forget(role)
-        now = time.monotonic()
-        self._restarts.append(now)
-        while now - self._restarts[0] > 60:
-            self._restarts.popleft()
-        budget = self._config.run.actor_restarts_per_minute
-        if len(self._restarts) > budget:
-            self._fail(
-                role.name, f"{len(self._restarts)} actor processes died within a minute, {budget} are replaced\n{error}"
-            )
-            return
-        self._restart_count += 1
-        role.incarnation += 1
-        self._display.say(f"{role.name}: its process died; replaced (number {role.incarnation})", style="yellow")
-        self._starting.await_ready(role)
 
     # Watching
 

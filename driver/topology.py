@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from ray.actor import ActorHandle
 
+from driver.whereabouts import Whereabouts
+
 LOOKS_GROUP = "looks"  # the evaluator's concurrency group for the question that waits for a look
 
 
@@ -35,6 +37,8 @@ class Role:
     running: bool = False
     silent: bool = False  # left a last question unanswered
     incarnation: int = 0
+    whereabouts: Whereabouts | None = None  # of its last process that came up
+    may_wait: bool = False  # for room on the cluster, while others work
     starting_since: float = field(default_factory=time.monotonic)
 
     def call(self, method: str, *args: Any, group: str | None = None) -> Any:

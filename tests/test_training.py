@@ -25,10 +25,17 @@ from common.config import (
     RunConfig,
 )
 from driver.display import Display
+from driver.placement import Placement
 from driver.signals import StopSignals
 from driver.topology import Topology
 from driver.training import Plan, make_plan, run_once
-from launch import build_topology
+from launch import build_topology as build_anywhere
+
+
+def build_topology(plan: Plan, namespace: str) -> Topology:
+    """On the one machine of the tests."""
+    return build_anywhere(plan, namespace, Placement(plan.config.placement, core=None))
+
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

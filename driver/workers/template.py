@@ -31,6 +31,7 @@ _PRELOADED = (
     "actors.actor",
     "actors.evaluator",
     "common.environment",
+    "driver.whereabouts",
     "learner.client",
     "learner.learner",
     "learner.process",
