@@ -12,8 +12,10 @@ from driver.ray_environment import FOR_WORKERS
 
 ROOT = Path(__file__).resolve().parent.parent
 _NOT_CODE = [
-    ".*", "docker/secrets", "runs", "results", "docs", "node_modules", "__pycache__",
-    "*.egg-info", "*.parquet", "*.pth", "*.png", "*.mp4",
+    # Not ".*": that leaves nothing at all.
+    ".git", ".ci", ".env", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "docker/secrets",
+    "runs", "results", "docs", "node_modules", "__pycache__", "*.egg-info",
+    "*.parquet", "*.pth", "*.png", "*.mp4",
 ]  # fmt: skip
 
 
@@ -25,12 +27,13 @@ def runtime_env(env: str) -> dict[str, Any]:
     settings = {"env_vars": dict(FOR_WORKERS)}
     if is_submitted_job():
         return settings
+    modules = [str(path) for path in _module_elsewhere(env)]
     virtual_environments = [path.parent.name for path in ROOT.glob("*/pyvenv.cfg")]
     return {
         **settings,
+        **({"py_modules": modules} if modules else {}),  # Ray fails on an empty list
         "working_dir": str(ROOT),
         "excludes": [*_NOT_CODE, *virtual_environments],
-        "py_modules": [str(path) for path in _module_elsewhere(env)],
     }
 
 
@@ -48,4 +51,4 @@ def _module_elsewhere(env: str) -> list[Path]:
     path = Path(spec.origin)
     path = path.parent if path.name == "__init__.py" else path
     installed = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
-    return [] if any(path.is_relative_to(folder) for folder in (ROOT, *installed)) else [path]
+    return [] if any(path.is_relative_to(folder) for folder in [str(ROOT), *installed]) else [path]

@@ -37,13 +37,10 @@ class Head:
     """Answers for the cluster at `host:port`."""
 
     def __init__(self, address: str, given: str) -> None:
-        """`given`: what the user said, for messages. Raises BadInput where no token can be read."""
+        """`given`: what the user said, for messages."""
         self.address = address
         self._given = given
-        try:
-            channel = grpc_utils.init_grpc_channel(address, [("grpc.enable_http_proxy", 0)])
-        except AuthenticationError as error:
-            raise self._refused(_one_line(error).split(". Ensure")[0]) from None
+        channel = grpc_utils.init_grpc_channel(address, [("grpc.enable_http_proxy", 0)])
         self._stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
 
     def knock(self) -> str:
@@ -58,6 +55,9 @@ class Head:
             ) from None
         try:
             reply = self._stub.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=_ANSWER_SECONDS)
+        except AuthenticationError as error:
+            first_sentence = " ".join(str(error).split()).partition(". ")[0]
+            raise self._refused(first_sentence) from None
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAUTHENTICATED:
                 raise self._refused("this cluster asks for a token, and ours is missing or wrong") from None
@@ -129,7 +129,3 @@ def find_head(given: str) -> Head:
             raise BadInput(f"--address {given}: must be auto, or host:port of a running head such as 10.0.0.1:6379")
         address = services.canonicalize_bootstrap_address(given) if host in _LOOPBACK else given
     return Head(address, given)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

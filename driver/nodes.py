@@ -30,6 +30,11 @@ def check_versions(nodes: Sequence[Node]) -> None:
         except GetTimeoutError:
             wrong = f"node {node} has not started a process within {_ANSWER_SECONDS:.0f} s"
         except RayError as error:
-            wrong = f"node {node} cannot start a process of this run: {' '.join(str(error).split())[:300]}"
+            wrong = f"node {node} cannot start a process of this run: {_last_line(error)}"
         if wrong:
             raise BadInput(f"{wrong}; every node needs the same versions, such as one image for all")
+
+
+def _last_line(error: RayError) -> str:
+    """What a traceback ends with."""
+    return str(error).strip().splitlines()[-1].strip()[:300]

@@ -71,15 +71,12 @@ def cpus(config: Config) -> float:
     return sum(bundle["CPU"] for bundle in core_bundles(config)) + config.actor.actors * config.placement.actor_cpus
 
 
-def reserve(config: Config, nodes: Sequence[Node], driver_node: str) -> Placement:
-    """The core's place on a cluster. `driver_node`: its id.
+def reserve(config: Config, home: Node | None) -> Placement:
+    """The core's place on a cluster. `home`: from `find_home`.
 
-    Raises BadInput where the cluster lacks something, unless the run may wait for it.
+    Raises BadInput where others use what this run needs, unless it may wait for it.
     """
     wanted = config.placement
-    home = _home(wanted.core_node, nodes, driver_node)
-    if not wanted.wait_for_resources:
-        check_totals(config, nodes, home)
     bundles = [{name: amount for name, amount in bundle.items() if amount} for bundle in core_bundles(config)]
     # Ray refuses an empty bundle; next to nothing is the same.
     bundles = [bundle or {"CPU": 0.001} for bundle in bundles]
@@ -94,7 +91,7 @@ def reserve(config: Config, nodes: Sequence[Node], driver_node: str) -> Placemen
 
 
 def check_totals(config: Config, nodes: Sequence[Node], home: Node | None) -> None:
-    """Raises BadInput where even an idle cluster lacks something. `home`: the core's node, if it is one by name."""
+    """Raises BadInput where even an idle cluster lacks something. `home`: from `find_home`."""
     bundles = core_bundles(config)
     need = {name: sum(bundle.get(name, 0.0) for bundle in bundles) for name in ("CPU", "GPU")}
     together = config.placement.core_node != "spread"
@@ -120,7 +117,8 @@ def check_totals(config: Config, nodes: Sequence[Node], home: Node | None) -> No
         raise BadInput(_too_few(config, fits, sum(node.resources.get("CPU", 0.0) for node in nodes), "has"))
 
 
-def _home(core_node: str, nodes: Sequence[Node], driver_node: str) -> Node | None:
+def find_home(core_node: str, nodes: Sequence[Node], driver_node: str) -> Node | None:
+    """The core's node; None where that is Ray's choice. `driver_node`: its id. Raises BadInput on an unknown one."""
     if core_node in ("any", "spread"):
         return None
     wanted = (driver_node,) if core_node == "driver" else (core_node,)

@@ -9,6 +9,8 @@ from driver.calls import Calls
 from driver.topology import Role
 from driver.whereabouts import Whereabouts, whereabouts
 
+_ASK_AGAIN_SECONDS = 0.2
+
 
 class Starting:
     """The roles from their creation until they are up."""
@@ -27,13 +29,14 @@ class Starting:
         self._seconds = seconds
         self._on_ready = on_ready
         self._with_versions = with_versions
+        self._ask_again: dict[str, tuple[float, Role]] = {}  # by role name: when, and whom
         self.ready_seconds: dict[str, float] = {}  # when each first came up
 
     def create_all(self) -> None:
         """In their order: Ray starts as many processes at once as there are cores."""
         for role in self._roles:
             role.handle = role.create()
-            self.await_ready(role)
+            self._ask(role)
         self.ready_seconds["roles created"] = self._seconds()
 
     def created(self) -> list[Role]:
@@ -49,11 +52,21 @@ class Starting:
         now = time.monotonic()
         return max((now - role.starting_since for role in self.missing() if not role.may_wait), default=0.0)
 
-    def await_ready(self, role: Role) -> None:
-        """A new process, or one that Ray puts in the place of a dead one."""
-        role.ready = role.running = False
-        role.starting_since = time.monotonic()
+    def await_again(self, role: Role) -> None:
+        """Its process could not be reached: it has died, or the connection has. Ray says which only by and by."""
+        if role.ready or role.running:
+            role.ready = role.running = False
+            role.starting_since = time.monotonic()
+        self._ask_again[role.name] = (time.monotonic() + _ASK_AGAIN_SECONDS, role)
 
+    def ask_again_if_due(self) -> None:
+        """Those of `await_again`."""
+        for due, role in list(self._ask_again.values()):
+            if time.monotonic() >= due:
+                del self._ask_again[role.name]
+                self._ask(role)
+
+    def _ask(self, role: Role) -> None:
         def is_ready(where: Whereabouts) -> None:
             role.ready = True
             self.ready_seconds.setdefault(role.name, self._seconds())

@@ -157,6 +157,8 @@ class Supervisor:
         if self._head_watch is not None and (complaint := self._head_watch.complaint()) is not None:
             self._fail("cluster", complaint)
         if self._stopped_by is None:
+            self._starting.ask_again_if_due()
+            self._replacing.look_for_lost_nodes()
             self._check_readiness()
         if self._started:
             self._polling.poll_if_due()
@@ -185,16 +187,14 @@ class Supervisor:
         """Or it cannot be reached any more."""
         if role not in self._actors:
             where = role.whereabouts
-            node = f" with its node {where.node}" if where and self._replacing.has_left(where.node_id) else ""
+            node = f" with its node {where.node}" if where and self._replacing.has_left(where) else ""
             self._fail(role.name, f"its process died{node}\n{error}")
         elif isinstance(error, ActorDiedError) and error.actor_init_failed:
             self._fail(role.name, _plain(str(error)))
-        elif (failure := self._replacing.lost(role, error)) is not None:
-            self._fail(role.name, failure)
         else:
-            # Every outstanding call to the dead process fails; only the first may count.
+            # Every outstanding call to it fails; only the first may count.
             self._calls.forget(role)
-            self._starting.await_ready(role)
+            self._starting.await_again(role)
 
     # Starting
 
@@ -205,12 +205,15 @@ class Supervisor:
         before, role.whereabouts = role.whereabouts, where
         if self._stopped_by is not None or role not in self._actors:
             return
-        if before is not None and (before.node_id, before.pid) == (where.node_id, where.pid):
+        if before is not None and before.is_same_process(where):
             # Only the connection had broken: its `run` goes on, and nobody would hear how it ends.
+            role.restarted_on_purpose = True
             ray.kill(role.handle, no_restart=False)
-            self._starting.await_ready(role)
+            self._starting.await_again(role)
+            return
+        if before is not None and (failure := self._replacing.replaced(role, before)) is not None:
+            self._fail(role.name, failure)
         elif self._started:
-            self._replacing.came_back(role)
             self._run_actor(role)
 
     def _check_readiness(self) -> None:

@@ -39,6 +39,7 @@ class Role:
     incarnation: int = 0
     whereabouts: Whereabouts | None = None  # of its last process that came up
     may_wait: bool = False  # for room on the cluster, while others work
+    restarted_on_purpose: bool = False
     starting_since: float = field(default_factory=time.monotonic)
 
     def call(self, method: str, *args: Any, group: str | None = None) -> Any:

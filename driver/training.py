@@ -92,9 +92,12 @@ def _place(config: Config, environment: EnvironmentSpec, head: Head | None) -> P
     from driver.nodes import check_versions  # here, because an embedded run has no other nodes
 
     nodes = head.nodes()
+    home = placement.find_home(config.placement.core_node, nodes, session.own_node())
+    if not config.placement.wait_for_resources:
+        placement.check_totals(config, nodes, home)
+        resources.check_memory(config, environment, session.cluster_memory())
     check_versions(nodes)
-    resources.check_memory(config, environment, session.cluster_memory())
-    return placement.reserve(config, nodes, session.own_node())
+    return placement.reserve(config, home)
 
 
 def train(config: Config, build_topology: BuildTopology, signals: StopSignals) -> int:

@@ -27,6 +27,10 @@ class Whereabouts(NamedTuple):
         """For messages."""
         return f"{self.host} ({self.address})"
 
+    def is_same_process(self, other: Whereabouts) -> bool:
+        """Ray starts a new one for a Ray actor that it restarts."""
+        return (self.node_id, self.pid) == (other.node_id, other.pid)
+
 
 def versions() -> dict[str, str]:
     """Of what must be the same in all processes of a run."""

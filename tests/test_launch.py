@@ -83,9 +83,9 @@ def finished_run(tmp_path: Path) -> Path:
         ("compare --networks 64y", "--networks 64y: must be"),
         ("compare --seeds 0", "--seeds 0: must be"),
         ("--address ray://head:10001", "ray job submit"),
-        ("--address 127.0.0.1:1", "--address 127.0.0.1:1: nobody listens there"),
+        ("--address 127.0.0.1:1", "--address 127.0.0.1:1: nobody listens at 127.0.0.1:1"),
         ("--address head", "--address head: must be auto, or host:port"),
-        ("--address a..b:6379", "--address a..b:6379: nobody listens there"),
+        ("--address a..b:6379", "--address a..b:6379: nobody listens at a..b:6379"),
     ],
 )
 def test_bad_input_gets_one_clear_message_and_exit_code_2(
