@@ -12,7 +12,8 @@ from fakes import assert_rows_are, chunk, episodes, packed
 
 from common.config import ReplayConfig
 from common.types import AddReply, Published, SampleReply, SampleRequest
-from replay_server.server import ActorCounts, ReplayServer
+from replay_server.server import ReplayServer
+from replay_server.stats import ActorCounts
 
 DEADLINE_S = 4.0  # shorter than the time after which the server answers a wait without news
 
