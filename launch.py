@@ -35,8 +35,10 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
     from driver.topology import LOOKS_GROUP, Topology
     from learner.client import CONTROL_GROUP
     from learner.process import LearnerProcess
-    from replay_server.client import ReplayReader
+    from replay_server.client import CoordinatorClient, ReplayReader, sharded_reader
+    from replay_server.coordinator import Coordinator
     from replay_server.server import ReplayServer
+    from replay_server.shard import ReplayShard
 
     config, environment = plan.config, plan.environment
     seed, hidden = config.run.seed, config.network.hidden
@@ -44,17 +46,36 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
     def place(role: type, name: str, *groups: str, **options: Any) -> Any:
         remote = ray.remote(concurrency_groups=dict.fromkeys(groups, 1))(role) if groups else ray.remote(role)
         # Events of every call would fill the memory of Ray's GCS by tens of MB a minute.
-        return remote.options(name=name, namespace=namespace, num_cpus=1, enable_task_events=False, **options)
+        settings = {"num_cpus": 1, **options}
+        return remote.options(name=name, namespace=namespace, enable_task_events=False, **settings)
 
-    replay = place(ReplayServer, "replay").remote(
-        config.replay, environment.observation_size, plan.rows_per_call, seed_sequence(seed, "replay")
-    )
+    def create_shard(shard: int, coordinator: Any) -> Any:
+        return place(ReplayShard, f"replay-{shard}").remote(
+            config.replay,
+            environment.observation_size,
+            seed_sequence(seed, "replay", shard),
+            CoordinatorClient(coordinator),
+            shard,
+        )
+
+    replay: Any
+    reader: Any
+    if (count := config.replay.replay_shards) == 1:
+        replay = place(ReplayServer, "replay-0").remote(
+            config.replay, environment.observation_size, plan.rows_per_call, seed_sequence(seed, "replay")
+        )
+        shards: tuple[Any, ...] = ()
+        reader = ReplayReader(replay, plan.rows_per_call)
+    else:
+        replay = place(Coordinator, "replay-coordinator", num_cpus=0).remote(config.replay, plan.rows_per_call)
+        shards = tuple(create_shard(shard, replay) for shard in range(count))
+        reader = sharded_reader(replay, shards, plan.rows_per_call, seed_sequence(seed, "replay", index=count))
     learner = place(LearnerProcess, "learner", CONTROL_GROUP).remote(
         config.learner,
         config.network,
         environment,
         seed_sequence(seed, "learner"),
-        replay=ReplayReader(replay, plan.rows_per_call),
+        replay=reader,
         initial_params=plan.initial_params,
     )
 
@@ -72,7 +93,7 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
             actor_id, config.actor, environment, hidden, seed
         )
 
-    return Topology(replay, learner, create_evaluator, create_actor)
+    return Topology(replay, shards, learner, create_evaluator, create_actor)
 
 
 def main() -> int:

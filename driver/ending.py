@@ -16,7 +16,7 @@ from driver.observer import Observer
 from driver.topology import LOOKS_GROUP, Role
 from learner.client import CONTROL_GROUP
 from learner.network_file import encode_network
-from replay_server.server import ReplayReport
+from replay_server.stats import ReplayReport
 
 _STOP_SECONDS = 4.0  # for the roles to end by themselves
 _ANSWER_SECONDS = 1.0  # for a last question to a role
@@ -26,9 +26,16 @@ class Ending:
     """In this order: stop, ask, newest_params, network_files."""
 
     def __init__(
-        self, replay: Role, learner: Role, evaluator: Role, actors: Sequence[Role], observer: Observer
+        self,
+        replay: Role,
+        shards: Sequence[Role],
+        learner: Role,
+        evaluator: Role,
+        actors: Sequence[Role],
+        observer: Observer,
     ) -> None:
         self._replay = replay
+        self._shards = shards
         self._learner = learner
         self._evaluator = evaluator
         self._actors = actors
@@ -49,6 +56,8 @@ class Ending:
         _ask(self._evaluator, "seconds", self._observer.take_evaluator_seconds)
         self._ask_actors()
         _ask(self._learner, "stats", self._observer.take_learner)
+        for shard, role in enumerate(self._shards):
+            _ask(role, "stats", partial(self._observer.take_shard, shard), group=None)
         _ask(self._replay, "report", take_replay, self._observer.episodes_seen, group=None)
 
     def newest_params(self) -> Params | None:

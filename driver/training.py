@@ -65,7 +65,9 @@ def start_session(config: Config, environment: EnvironmentSpec, display: Display
     """Embedded, or attached where an address is given. Says where, and how to see more. Raises BadInput."""
     address = config.run.address or os.environ.get("RAY_ADDRESS")
     if address is None:
-        ray_session = session.start_embedded(resources.Roles(config.actor.actors).cpus, config.run.dashboard)
+        ray_session = session.start_embedded(
+            resources.Roles(config.actor.actors, config.replay.replay_shards).cpus, config.run.dashboard
+        )
     else:
         if config.run.address is None:
             display.say(f"RAY_ADDRESS is set, so this run attaches to {address}")

@@ -113,7 +113,7 @@ class ReplayBuffer:
         return numbers
 
     def _slots(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """number % capacity of items alive: they belong to this lap of the ring or the last. A division takes longer."""
+        """number % capacity of items alive, of this lap of the ring or the last. A division takes longer."""
         slots = numbers - self.inserted // self.capacity * self.capacity
         np.add(slots, self.capacity, out=slots, where=slots < 0)
         return slots

@@ -1,6 +1,6 @@
 """Coordinator: counts what all shards took, and keeps learner and actors in step. It holds no transitions.
 
-In:   add(ChunkFacts)             of every chunk, from the shard that has its rows; the ack is held while actors are ahead
+In:   add(ChunkFacts)             of every chunk, from the shard with its rows; the ack is held while actors are ahead
       grant(rows)                 from the learner; waits while it is ahead. What is granted is drawn from the shards
       publish(...)                from the learner: the newest params, which every actor gets with its next ack
 Out:  AddReply, Grant             both carry the count of environment steps, and `stop` when the run ends
@@ -51,7 +51,9 @@ class Coordinator:
         )
         shards = config.replay_shards
         self._inserted = [0] * shards  # transitions, by shard
-        self._capacities = [shard_capacity(config.replay_capacity_transitions, shard, shards) for shard in range(shards)]
+        self._capacities = [
+            shard_capacity(config.replay_capacity_transitions, shard, shards) for shard in range(shards)
+        ]
         self._seen = SeenSequences()
         self._episodes = EpisodeLog()
         self._asking: deque[_Asking] = deque()
