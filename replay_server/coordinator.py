@@ -41,10 +41,11 @@ class _Asking(NamedTuple):
 class Coordinator:
     """The limiter behind two waiting lines: the learner's requests, and acks held."""
 
-    def __init__(self, config: ReplayConfig, rows_per_call: int) -> None:
-        """`rows_per_call`: rows that the learner asks for at once, at most."""
+    def __init__(self, config: ReplayConfig, rows_per_call: int, reply_seconds: float = REPLY_SECONDS) -> None:
+        """`rows_per_call`: rows that the learner asks for at once, at most. `reply_seconds`: see REPLY_SECONDS."""
         assert config.tolerance_samples is not None
         be_nice(NICENESS)
+        self._reply_seconds = reply_seconds
         self._max_env_steps = config.max_env_steps
         self._limiter = RateLimiter(
             config.samples_per_insert, config.learning_starts_transitions, config.tolerance_samples, rows_per_call
@@ -83,7 +84,7 @@ class Coordinator:
         if self._limiter.holds_acks() and not self._stopping:
             released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._held.append(released)
-            await asyncio.wait([released], timeout=REPLY_SECONDS)
+            await asyncio.wait([released], timeout=self._reply_seconds)
             if not released.done():
                 self._held.remove(released)
                 return self._ack(params_held, self._why_acks_are_held())
@@ -97,7 +98,7 @@ class Coordinator:
         self._asking.append(asking)
         self._serve()
         if not asking.granted.done():
-            await asyncio.wait([asking.granted], timeout=REPLY_SECONDS)
+            await asyncio.wait([asking.granted], timeout=self._reply_seconds)
         if not asking.granted.done():
             self._asking.remove(asking)
             return self._answer(granted=False, waiting_for=self._why_the_learner_waits(rows))
