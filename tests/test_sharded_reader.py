@@ -165,7 +165,6 @@ def test_td_errors_reach_the_shard_of_their_ids_once() -> None:
         priority = (ids / 7).astype(np.float32)
         learner.sample(ids, priority)
         sent |= zip(ids.tolist(), priority.tolist(), strict=True)
-        ids[:], priority[:] = -1, -1  # the learner's arrays are its own again
     for shard, ring in enumerate(shards):
         assert ring.priorities == {id_: value for id_, value in sent.items() if id_ % 3 == shard}
 
@@ -181,9 +180,11 @@ def test_td_errors_reach_a_shard_that_gives_no_rows_too() -> None:
 def test_td_errors_wait_while_nothing_is_granted() -> None:
     shards = [FakeShard(shard, 2, 50) for shard in range(2)]
     learner = reader(FakeCoordinator(refused("a test"), granted(50, 50)), shards)
-    learner.sample(np.array([3]), np.array([0.5], dtype=np.float32))
+    ids, priority = np.array([3]), np.array([0.5], dtype=np.float32)
+    learner.sample(ids, priority)
     assert shards[1].priorities == {}
-    learner.sample(np.array([6]), np.array([0.25], dtype=np.float32))
+    ids[:], priority[:] = 6, 0.25  # the learner's arrays are its own again
+    learner.sample(ids, priority)
     assert (shards[0].priorities, shards[1].priorities) == ({6: 0.25}, {3: 0.5})
 
 
