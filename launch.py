@@ -21,6 +21,7 @@ from driver.workers.handle import worker_template
 if TYPE_CHECKING:
     from driver.topology import Topology
     from driver.training import Plan
+    from learner.learner import Reader
 
 
 def build_topology(plan: Plan, namespace: str) -> Topology:
@@ -35,10 +36,6 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
     from driver.topology import LOOKS_GROUP, Topology
     from learner.client import CONTROL_GROUP
     from learner.process import LearnerProcess
-    from replay_server.client import CoordinatorClient, ReplayReader, sharded_reader
-    from replay_server.coordinator import Coordinator
-    from replay_server.server import ReplayServer
-    from replay_server.shard import ReplayShard
 
     config, environment = plan.config, plan.environment
     seed, hidden = config.run.seed, config.network.hidden
@@ -49,27 +46,7 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
         settings = {"num_cpus": 1, **options}
         return remote.options(name=name, namespace=namespace, enable_task_events=False, **settings)
 
-    def create_shard(shard: int, coordinator: Any) -> Any:
-        return place(ReplayShard, f"replay-{shard}").remote(
-            config.replay,
-            environment.observation_size,
-            seed_sequence(seed, "replay", shard),
-            CoordinatorClient(coordinator),
-            shard,
-        )
-
-    replay: Any
-    reader: Any
-    if (count := config.replay.replay_shards) == 1:
-        replay = place(ReplayServer, "replay-0").remote(
-            config.replay, environment.observation_size, plan.rows_per_call, seed_sequence(seed, "replay")
-        )
-        shards: tuple[Any, ...] = ()
-        reader = ReplayReader(replay, plan.rows_per_call)
-    else:
-        replay = place(Coordinator, "replay-coordinator", num_cpus=0).remote(config.replay, plan.rows_per_call)
-        shards = tuple(create_shard(shard, replay) for shard in range(count))
-        reader = sharded_reader(replay, shards, plan.rows_per_call, seed_sequence(seed, "replay", index=count))
+    replay, shards, reader = build_replay(plan, place)
     learner = place(LearnerProcess, "learner", CONTROL_GROUP).remote(
         config.learner,
         config.network,
@@ -94,6 +71,28 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
         )
 
     return Topology(replay, shards, learner, create_evaluator, create_actor)
+
+
+def build_replay(plan: Plan, place: Callable[..., Any]) -> tuple[Any, tuple[Any, ...], Reader]:
+    """The replay server, or a coordinator and its shards; and what the learner samples with."""
+    from common.seeding import seed_sequence
+    from replay_server.client import CoordinatorClient, ReplayReader, sharded_reader
+    from replay_server.coordinator import Coordinator
+    from replay_server.server import ReplayServer
+    from replay_server.shard import ReplayShard
+
+    config, size, rows = plan.config.replay, plan.environment.observation_size, plan.rows_per_call
+    count = config.replay_shards
+    seeds = [seed_sequence(plan.config.run.seed, "replay", index) for index in range(count + 1)]  # the last: reader
+    if count == 1:
+        server = place(ReplayServer, "replay-0").remote(config, size, rows, seeds[0])
+        return server, (), ReplayReader(server, rows)
+    coordinator = place(Coordinator, "replay-coordinator", num_cpus=0).remote(config, rows)
+    shards = tuple(
+        place(ReplayShard, f"replay-{shard}").remote(config, size, seeds[shard], CoordinatorClient(coordinator), shard)
+        for shard in range(count)
+    )
+    return coordinator, shards, sharded_reader(coordinator, shards, rows, seeds[count])
 
 
 def main() -> int:

@@ -147,9 +147,12 @@ def test_params_that_force_an_action_reach_every_actor_and_a_replaced_one(tmp_pa
     assert summary["actor_restarts"] == 1
 
 
+@pytest.mark.parametrize("shards", [1, 2])
 @pytest.mark.parametrize("hidden", [(32,), (200, 200)])  # by value, and above Ray's inline limit by reference
-def test_newer_params_reach_every_actor_by_way_of_its_acks(tmp_path: Path, hidden: tuple[int, ...]) -> None:
-    base = config("environments:OneState-v0", max_env_steps=3000)
+def test_newer_params_reach_every_actor_by_way_of_its_acks(
+    tmp_path: Path, hidden: tuple[int, ...], shards: int
+) -> None:
+    base = config("environments:OneState-v0", max_env_steps=3000, replay_shards=shards)
     summary = train(dataclasses.replace(base, network=NetworkConfig(hidden=hidden)), tmp_path)
     episodes = pq.read_table(tmp_path / "episodes.parquet").to_pylist()
     newest = {row["actor_id"]: row["params_version"] for row in episodes}  # the last one stays
@@ -199,7 +202,7 @@ def test_an_infinite_reward_ends_the_run_with_the_reason(tmp_path: Path) -> None
 
 
 def test_two_replay_shards_are_one_ring_for_learner_and_actors(tmp_path: Path) -> None:
-    """The ring is full at the end, with 4,001 places over both; syncs and acks bring params as with a single server."""
+    """The ring is full at the end, with 4,001 places in both together."""
     base = config(
         "CartPole-v1", replay_shards=2, samples_per_insert=8.0, max_env_steps=12_000, replay_capacity_transitions=4001
     )
@@ -219,9 +222,6 @@ def test_two_replay_shards_are_one_ring_for_learner_and_actors(tmp_path: Path) -
     assert last["replay_inserting_seconds"] > 0
     episodes = pq.read_table(tmp_path / "episodes.parquet").to_pylist()
     assert len(episodes) == summary["episodes"]
-    newest = {row["actor_id"]: row["params_version"] for row in episodes}  # the last one stays
-    assert sorted(newest) == [0, 1]
-    assert min(newest.values()) > 0.5 * summary["learner_steps"]
 
 
 def killed(handle: Any) -> Any:
