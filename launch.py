@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from driver.placement import Placement
     from driver.topology import Topology
     from driver.training import Plan
+    from learner.learner import Reader
 
 
 def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
@@ -36,8 +37,6 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
     from driver.topology import LOOKS_GROUP, Topology
     from learner.client import CONTROL_GROUP
     from learner.process import LearnerProcess
-    from replay_server.client import ReplayReader
-    from replay_server.server import ReplayServer
 
     config, environment = plan.config, plan.environment
     seed, hidden = config.run.seed, config.network.hidden
@@ -47,15 +46,13 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
         # Events of every call would fill the memory of Ray's GCS by tens of MB a minute.
         return remote.options(name=name, namespace=namespace, enable_task_events=False, **options)
 
-    replay = create(ReplayServer, "replay-0", **place.replay()).remote(
-        config.replay, environment.observation_size, plan.rows_per_call, seed_sequence(seed, "replay")
-    )
+    replay, shards, reader = build_replay(plan, create, place)
     learner = create(LearnerProcess, "learner", CONTROL_GROUP, **place.learner()).remote(
         config.learner,
         config.network,
         environment,
         seed_sequence(seed, "learner"),
-        replay=ReplayReader(replay, plan.rows_per_call),
+        replay=reader,
         initial_params=plan.initial_params,
     )
 
@@ -73,7 +70,31 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
             actor_id, config.actor, environment, hidden, seed
         )
 
-    return Topology(replay, learner, create_evaluator, create_actor)
+    return Topology(replay, shards, learner, create_evaluator, create_actor)
+
+
+def build_replay(plan: Plan, create: Callable[..., Any], place: Placement) -> tuple[Any, tuple[Any, ...], Reader]:
+    """The replay server, or a coordinator and its shards; and what the learner samples with."""
+    from common.seeding import seed_sequence
+    from replay_server.client import CoordinatorClient, ReplayReader, sharded_reader
+    from replay_server.coordinator import Coordinator
+    from replay_server.server import ReplayServer
+    from replay_server.shard import ReplayShard
+
+    config, size, rows = plan.config.replay, plan.environment.observation_size, plan.rows_per_call
+    count = config.replay_shards
+    seeds = [seed_sequence(plan.config.run.seed, "replay", index) for index in range(count + 1)]  # the last: reader
+    if count == 1:
+        server = create(ReplayServer, "replay-0", **place.replay()).remote(config, size, rows, seeds[0])
+        return server, (), ReplayReader(server, rows)
+    coordinator = create(Coordinator, "replay-coordinator", **place.coordinator()).remote(config, rows)
+    shards = tuple(
+        create(ReplayShard, f"replay-{shard}", **place.replay(shard)).remote(
+            config, size, seeds[shard], CoordinatorClient(coordinator), shard
+        )
+        for shard in range(count)
+    )
+    return coordinator, shards, sharded_reader(coordinator, shards, rows, seeds[count])
 
 
 def main() -> int:

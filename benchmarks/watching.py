@@ -20,6 +20,8 @@ _ROLES = {
     "Actor": "actor",
     "LearnerProcess": "learner",
     "ReplayServer": "replay server",
+    "ReplayShard": "replay shard",
+    "Coordinator": "replay coordinator",
     "Evaluator": "evaluator",
 }
 Processes = list[tuple[str, psutil.Process]]  # role, process

@@ -183,7 +183,9 @@ class ReplayConfig:
     """Replay server: the ring and the rate limiter."""
 
     replay_capacity_transitions: int = 50_000
-    """Size of the ring."""
+    """Size of the ring; of all shards together."""
+    replay_shards: int = 1
+    """Processes that share the ring; above 1 another one coordinates them."""
     learning_starts_transitions: int = 1000
     """Transitions before learning starts."""
     samples_per_insert: float = 32.0
@@ -194,7 +196,14 @@ class ReplayConfig:
     """The run ends after so many environment steps."""
 
     def __post_init__(self) -> None:
-        _require_positive_int(self, "replay_capacity_transitions", "max_env_steps")
+        _require_positive_int(self, "replay_capacity_transitions", "replay_shards", "max_env_steps")
+        _require(
+            self.replay_shards <= self.replay_capacity_transitions,
+            "replay_shards",
+            self.replay_shards,
+            f"is more than --replay-capacity-transitions {self.replay_capacity_transitions}; every shard must hold at "
+            "least one transition",
+        )
         _require(
             self.learning_starts_transitions >= 1,
             "learning_starts_transitions",

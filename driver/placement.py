@@ -44,6 +44,10 @@ class Placement:
         """In the core."""
         return self._in_core(_REPLAY + shard, self._config.replay_cpus)
 
+    def coordinator(self) -> dict[str, Any]:
+        """Beside the first replay server: it only counts."""
+        return self._in_core(_REPLAY, cpus=0)
+
     def actor(self) -> dict[str, Any]:
         """Spread over the nodes."""
         options: dict[str, Any] = {"num_cpus": self._config.actor_cpus}
@@ -62,7 +66,7 @@ def core_bundles(config: Config) -> list[dict[str, float]]:
     return [
         {"CPU": asked.learner_cpus, "GPU": asked.learner_gpus},
         {"CPU": asked.evaluator_cpus},
-        {"CPU": asked.replay_cpus},
+        *({"CPU": asked.replay_cpus} for _ in range(config.replay.replay_shards)),
     ]
 
 

@@ -75,8 +75,8 @@ class Replacing:
         if gone:
             playing = sum(role.running for role in self._actors)
             self._display.say(
-                f"node {where.node} is gone, with {', '.join(gone)}: {playing} of {len(self._actors)} actors go on, the "
-                "others come back where there is room",
+                f"node {where.node} is gone, with {', '.join(gone)}: {playing} of {len(self._actors)} actors go on, "
+                "the others come back where there is room",
                 style="yellow",
             )
         return True

@@ -18,6 +18,11 @@ _ROLE_BYTES = 130 * MB  # a process with Ray, numpy and gymnasium
 _EPISODE_ENVIRONMENTS = 100  # the evaluator's
 
 
+def replay_processes(shards: int) -> int:
+    """The shards, and their coordinator where they are several."""
+    return shards + (shards > 1)
+
+
 def available_memory() -> int:
     """Bytes that this process's machine or container can still give."""
     available = int(psutil.virtual_memory().available)
@@ -33,11 +38,20 @@ def check_memory(config: Config, environment: EnvironmentSpec, available: int) -
     capacity, actors = config.replay.replay_capacity_transitions, config.actor.actors
     environment_bytes = 2048 + 64 * environment.observation_size * (config.actor.n_step + 1)
     actor_bytes = _ROLE_BYTES + config.actor.envs_per_actor * environment_bytes
-    fixed = _RAY_BYTES + _LEARNER_BYTES + 2 * _ROLE_BYTES + _EPISODE_ENVIRONMENTS * environment_bytes
+    shards = config.replay.replay_shards
+    without_replay = _RAY_BYTES + _LEARNER_BYTES + _ROLE_BYTES + _EPISODE_ENVIRONMENTS * environment_bytes
+    fixed = without_replay + replay_processes(shards) * _ROLE_BYTES
     if fixed + capacity * row + actors * actor_bytes <= available:
         return
     have = f"{available / MB:,.0f} MB are available"
-    if fixed + _ROLE_BYTES + 1000 * row > available:
+    least = _ROLE_BYTES + 1000 * row  # for one actor and a small ring
+    if shards > 1 and fixed + least > available:
+        fits = max(1, (available - without_replay - least) // _ROLE_BYTES - 1)  # one of the processes coordinates
+        raise BadInput(
+            f"--replay-shards {shards}: their processes need {(fixed - without_replay) / MB:,.0f} MB and {have}; "
+            f"at most {fits:,} would fit"
+        )
+    if fixed + least > available:
         raise BadInput(
             f"--actors {actors}: not even one actor fits, {have} and Ray with the learner needs {fixed / MB:,.0f}"
         )

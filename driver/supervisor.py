@@ -1,8 +1,8 @@
 """Supervisor: starts the roles, watches them, replaces killed actors, and ends the run for one of its reasons.
 
-Learning begins with the replay server, the learner and the first actors; the others come up beside it. The supervisor
-holds one outstanding call for each role's `run`, so the first error ends the run at once, with the role's name and the
-real traceback.
+Learning begins with the replay server or its shards, the learner and the first actors; the others come up beside it.
+The supervisor holds one outstanding call for each role's `run`, so the first error ends the run at once, with the
+role's name and the real traceback.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from driver.topology import LOOKS_GROUP, Role, Topology
 from driver.whereabouts import Whereabouts, mismatch, versions
 from learner.client import ParamsBroadcaster, ParamsReader
 from replay_server.client import ReplayWriter
+from replay_server.stats import ShardStats
 
 if TYPE_CHECKING:
     from driver.head import Head
@@ -59,6 +60,7 @@ class Outcome:
     stopped_by: str
     failure: Failure | None = None
     progress: Progress | None = None
+    shards: tuple[ShardStats, ...] = ()
     solved: Solved | None = None
     last_look: Look | None = None
     first_learner_step_seconds: float | None = None  # since the start that seconds_to_solve counts from
@@ -88,7 +90,12 @@ class Supervisor:
         self._signals = signals
         self._seconds = seconds
         self._observer = Observer(config, folder, display, metrics, seconds)
-        self._replay = Role("replay server", lambda: topology.replay)
+        name = "replay-coordinator" if topology.shards else "replay server"
+        self._replay = Role(name, lambda: topology.replay)
+        self._shards = [
+            Role(f"replay-{shard}", partial(topology.shards.__getitem__, shard))
+            for shard in range(len(topology.shards))
+        ]
         self._learner = Role("learner", lambda: topology.learner)
         self._evaluator = Role("evaluator", topology.create_evaluator)
         self._actors = [
@@ -97,13 +104,13 @@ class Supervisor:
         ]
         self._calls = Calls(self._role_raised, self._process_died)
         first, others = self._actors[:_FIRST_ACTORS], self._actors[_FIRST_ACTORS:]
-        roles = [self._replay, self._learner, *first, self._evaluator, *others]
+        roles = [self._replay, *self._shards, self._learner, *first, self._evaluator, *others]
         self._versions = versions() if head else {}
         self._starting = Starting(roles, self._calls, seconds, self._became_ready, with_versions=head is not None)
         self._replacing = Replacing(self._actors, config.run.actor_restarts_per_minute, head, display)
         self._head_watch = HeadWatch(head) if head else None
         self._polling = Polling(
-            self._replay, self._learner, self._evaluator, self._actors,
+            self._replay, self._shards, self._learner, self._evaluator, self._actors,
             self._calls, self._observer, display, lambda: self._replacing.count,
         )  # fmt: skip
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
@@ -122,7 +129,7 @@ class Supervisor:
             while self._stopped_by is None:
                 self._calls.collect(_TICK_SECONDS)
                 self._tick()
-            ending = Ending(self._replay, self._learner, self._evaluator, self._actors, self._observer)
+            ending = Ending(self._replay, self._shards, self._learner, self._evaluator, self._actors, self._observer)
             reached_a_limit = self._stopped_by in ("max_env_steps", "max_learner_steps", "max_seconds")
             ending.stop([] if self._failure else self._outstanding_runs(), final_look=reached_a_limit)
             ending.ask(self._polling.observe)
@@ -135,6 +142,7 @@ class Supervisor:
             stopped_by=self._stopped_by,
             failure=self._failure,
             progress=self._observer.progress,
+            shards=self._observer.shards,
             solved=self._observer.solved,
             last_look=self._observer.last_look,
             first_learner_step_seconds=self._observer.first_learner_step_seconds,
@@ -177,9 +185,8 @@ class Supervisor:
         failure = Failure(role.name, _plain(str(error)))
         if isinstance(error.cause, RayActorError | ObjectLostError):
             self._peer_failure = self._peer_failure or (time.monotonic(), failure)
-            self._calls.watch(
-                self._replay, self._replay.call("report", self._observer.episodes_seen), lambda report: None
-            )
+            for peer in (self._replay, *self._shards):
+                self._calls.watch(peer, peer.call("__ray_ready__"), lambda _: None)
         else:
             self._fail(*failure)
 
@@ -230,7 +237,8 @@ class Supervisor:
             room = ", until there is room" if self._config.placement.wait_for_resources else ""
             self._display.starting(f"waiting for {names}{room}")
             enough_actors = sum(role.ready for role in self._actors) >= min(_FIRST_ACTORS, len(self._actors))
-            if self._replay.ready and self._learner.ready and enough_actors:
+            first = (self._replay, *self._shards, self._learner)
+            if all(role.ready for role in first) and enough_actors:
                 self._start()
 
     def _check_somebody_plays(self, patience: float) -> None:
@@ -257,7 +265,9 @@ class Supervisor:
                 self._run_actor(role)
 
     def _run_actor(self, role: Role) -> None:
-        writer, reader = ReplayWriter(self._replay.handle), ParamsReader(self._learner.handle)
+        rings = self._shards or [self._replay]
+        writer = ReplayWriter(*(ring.handle for ring in rings))
+        reader = ParamsReader(self._learner.handle)
         run = role.call("run", role.incarnation, writer, reader)
         self._watch_run(role, run, lambda _: self._end("max_env_steps"))
 

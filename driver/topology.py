@@ -20,7 +20,8 @@ class Topology(NamedTuple):
     Only the driver creates Ray actors, because the death of a creator kills what it created.
     """
 
-    replay: ActorHandle[Any]
+    replay: ActorHandle[Any]  # the replay server; of several shards their coordinator
+    shards: tuple[ActorHandle[Any], ...]  # none beside a single replay server
     learner: ActorHandle[Any]
     create_evaluator: Callable[[], ActorHandle[Any]]
     create_actor: Callable[[int], ActorHandle[Any]]  # by actor id

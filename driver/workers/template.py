@@ -36,7 +36,9 @@ _PRELOADED = (
     "learner.learner",
     "learner.process",
     "replay_server.client",
+    "replay_server.coordinator",
     "replay_server.server",
+    "replay_server.shard",
     # What Ray and Gymnasium import at a worker's first call; pyarrow, which starts a thread, is not among them.
     "cloudpickle",
     "gymnasium.envs.classic_control",
