@@ -17,6 +17,7 @@ from benchmarks.cost_model import CostModel, measure_cost_model
 from benchmarks.epsilon import Epsilon, measure_epsilon
 from benchmarks.learning import Learning, measure_learning
 from benchmarks.memory import Memory, measure_memory
+from benchmarks.on_cluster import OnCluster, measure_on_cluster
 from benchmarks.replay_core import ReplayCore, measure_replay_core
 from benchmarks.replay_shards import ReplayShards, measure_replay_shards
 from benchmarks.samples_per_insert import SamplesPerInsert, measure_samples_per_insert
@@ -42,6 +43,7 @@ Benchmark = (
     | Annotated[Memory, subcommand("memory")]
     | Annotated[Scaling, subcommand("scaling")]
     | Annotated[CostModel, subcommand("cost-model")]
+    | Annotated[OnCluster, subcommand("on-cluster")]
 )
 _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Solve: measure_solve,
@@ -58,6 +60,7 @@ _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Memory: measure_memory,
     Scaling: measure_scaling,
     CostModel: measure_cost_model,
+    OnCluster: measure_on_cluster,
 }
 
 

@@ -165,6 +165,7 @@ class Network:
             env={**_inherited(), "NAME": name if number == 0 or len(self._addresses[name]) == 1 else f"{name}-{number}",
                  "FOLDER": str(folder), "SHARED_MEMORY": shared_memory, "HIDDEN": " ".join(map(str, hidden))},
             stdin=subprocess.DEVNULL,
+            stderr=(folder / "stderr").open("w"),
         )  # fmt: skip
         _wait_for(folder / "up", init)
         host = Host(name, address, folder, init, Cable(self._switch, port))

@@ -42,6 +42,7 @@ class Progress(NamedTuple):
     replay_fill: float  # share of the capacity
     chunks: int
     duplicate_chunks: int
+    missing_chunks: int
     actors_alive: int
     actor_restarts: int
     waiting_for: str
@@ -108,6 +109,7 @@ def observe(
         replay_fill=replay.replay_size / config.replay.replay_capacity_transitions,
         chunks=replay.chunks,
         duplicate_chunks=replay.duplicate_chunks,
+        missing_chunks=replay.missing_chunks,
         actors_alive=counts.actors_alive,
         actor_restarts=counts.actor_restarts,
         waiting_for=counts.waiting_for,

@@ -44,10 +44,13 @@ def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dic
         "replay_shards": [
             {"transitions": shard.transitions, "size": shard.size, "sampled": shard.sampled} for shard in outcome.shards
         ],
+        "chunks": progress.chunks if progress else 0,
         "duplicate_chunks": progress.duplicate_chunks if progress else 0,
+        "missing_chunks": progress.missing_chunks if progress else 0,
         "actor_restarts": progress.actor_restarts if progress else 0,
         "seed": config.run.seed,
         "actors": config.actor.actors,
+        "nodes": outcome.nodes,
         "stopped_by": outcome.stopped_by,
         "error": f"{failure.role}: {failure.text}" if failure else None,
     }

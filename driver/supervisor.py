@@ -19,6 +19,7 @@ from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError, RayEr
 
 from actors.evaluator import LooksReply
 from common.config import Config
+from common.messages import inline_limit_bytes
 from common.types import Look
 from driver.calls import Calls
 from driver.display import Display
@@ -65,6 +66,7 @@ class Outcome:
     last_look: Look | None = None
     first_learner_step_seconds: float | None = None  # since the start that seconds_to_solve counts from
     ready_seconds: dict[str, float] = field(default_factory=dict)  # likewise, when each role first came up
+    nodes: dict[str, str] | None = None  # of a cluster, by role: where its last process was
     newest_version: int | None = None  # of the params that somebody still had
     networks: dict[str, bytes] = field(default_factory=dict)  # by file name
 
@@ -147,9 +149,13 @@ class Supervisor:
             last_look=self._observer.last_look,
             first_learner_step_seconds=self._observer.first_learner_step_seconds,
             ready_seconds=self._starting.ready_seconds,
+            nodes=self._nodes() if self._versions else None,
             newest_version=newest.version if newest else None,
             networks=networks,
         )
+
+    def _nodes(self) -> dict[str, str]:
+        return {role.name: role.whereabouts.node for role in self._starting.created() if role.whereabouts}
 
     # What may end a run
 
@@ -251,7 +257,9 @@ class Supervisor:
     def _start(self) -> None:
         """Sets everybody going who is there; the others follow."""
         self._started = True
-        broadcaster = ParamsBroadcaster(self._replay.handle, self._evaluator.handle)
+        # Several actors on a node share one copy of an object; on a single machine a copy for each is the faster one.
+        by_value_bytes = 0 if self._versions else inline_limit_bytes()
+        broadcaster = ParamsBroadcaster(self._replay.handle, self._evaluator.handle, by_value_bytes)
         # Learner and actors all end when the replay server says stop: at max_env_steps, in any order.
         self._watch_run(
             self._learner,

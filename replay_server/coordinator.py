@@ -122,6 +122,7 @@ class Coordinator:
             transitions=self._limiter.inserted,
             sampled=self._limiter.sampled,
             chunks=self._policy_lag.chunks,
+            missing_chunks=self._seen.missing,
             policy_lag_mean=self._policy_lag.mean,
             policy_lag_max=self._policy_lag.largest,
             policy_lag_recent=self._policy_lag.recent,

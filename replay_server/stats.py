@@ -33,6 +33,7 @@ class ReplayStats(NamedTuple):
     transitions: int
     sampled: int
     chunks: int
+    missing_chunks: int  # that have not come, though a later one of the same process has
     policy_lag_mean: float  # learner steps, over all chunks; NaN before the first
     policy_lag_max: int
     policy_lag_recent: float  # of the last 100 chunks
