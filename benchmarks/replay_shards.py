@@ -89,27 +89,25 @@ def _run(settings: ReplayShards, shards: int, seed: int, run: Path) -> dict[str,
 
 
 def report(rows: list[dict[str, Any]], settings: ReplayShards) -> None:
-    """A line for each number of shards; ratios are those of runs of the same round."""
-    table = Table(title=f"replay shards, median [lowest, highest] of {settings.rounds}", box=SIMPLE, padding=(0, 1))
-    first = settings.shards[0]
-    for column in (
-        "shards", "learner steps/s", f"/ {first}", "inserts/s", f"/ {first}", "learner\nwaits, %",
-        f"samples per insert,\n{settings.samples_per_insert:g} set", "shares,\np",
-    ):  # fmt: skip
-        table.add_column(column, justify="right")
-    compared = {row["round"]: row for row in rows if row["shards"] == first}
+    """A column for each number of shards; ratios are those of runs of the same round."""
+    table = Table(
+        title=f"replay shards, median [lowest, highest] of {settings.rounds}", box=SIMPLE, padding=(0, 1, 0, 0)
+    )
+    table.add_column("shards", no_wrap=True)
     for shards in settings.shards:
-        own = [row for row in rows if row["shards"] == shards]
-        cells = []
-        for rate in ("learner_steps_per_second", "inserts_per_second"):
-            ratios = [row[rate] / compared[row["round"]][rate] for row in own]
-            cells += [spread([row[rate] for row in own]), spread(ratios, ".2f")]
-        table.add_row(
-            str(shards),
-            *cells,
-            spread([100 * row["waiting_share"] for row in own], ".1f"),
-            spread([row["samples_per_insert"] for row in own], ".1f"),
-            "-" if own[0]["p_value"] is None else f"{own[0]['p_value']:.3f}",
-        )
+        table.add_column(str(shards), justify="right", no_wrap=True)
+    columns = [[row for row in rows if row["shards"] == shards] for shards in settings.shards]
+    for rate, label in (("learner_steps_per_second", "steps/s"), ("inserts_per_second", "inserts/s")):
+        table.add_row(label, *(spread([row[rate] for row in own]) for own in columns))
+        ratios = [[row[rate] / one[rate] for row, one in zip(own, columns[0], strict=True)] for own in columns]
+        table.add_row(f"  / of {settings.shards[0]}", *(spread(ratio, ".2f") for ratio in ratios))
+    waits = [[100 * row["waiting_share"] for row in own] for own in columns]
+    table.add_row("waits, %", *(spread(wait, ".1f") for wait in waits))
+    realised = [[row["samples_per_insert"] for row in own] for own in columns]
+    table.add_row("per insert", *(spread(one, ".1f") for one in realised))
+    p_values = [own[0]["p_value"] for own in columns]
+    table.add_row("shares, p", *("-" if value is None else f"{value:.3f}" for value in p_values))
     Console().print(table)
-    print("shares: of the rows sampled those of each shard, against the shards' sizes, which differ; chi-square test")
+    print("steps/s: of the learner; waits: share of its time, asking and waiting for rows")
+    print(f"per insert: samples, {settings.samples_per_insert:g} set")
+    print("shares: rows sampled from each shard against the shards' sizes, made to differ; chi-square test")
