@@ -39,12 +39,16 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
     from replay_server.server import ReplayServer
 
     config, environment = plan.config, plan.environment
-    seed, hidden = config.run.seed, config.network.hidden
+    seed, timeline, hidden = config.run.seed, config.run.timeline, config.network.hidden
 
     def place(role: type, name: str, *groups: str, **options: Any) -> Any:
-        remote = ray.remote(concurrency_groups=dict.fromkeys(groups, 1))(role) if groups else ray.remote(role)
+        # Ray titles an idle process by its class's name, and a call by its qualified name: in a timeline that is the
+        # only name of the process, elsewhere it is what Ray's pages and metrics count together.
+        qualified = name if timeline else role.__qualname__
+        named = type(name, (role,), {"__module__": role.__module__, "__qualname__": qualified})
+        remote = ray.remote(concurrency_groups=dict.fromkeys(groups, 1))(named) if groups else ray.remote(named)
         # Events of every call would fill the memory of Ray's GCS by tens of MB a minute.
-        return remote.options(name=name, namespace=namespace, num_cpus=1, enable_task_events=False, **options)
+        return remote.options(name=name, namespace=namespace, num_cpus=1, enable_task_events=timeline, **options)
 
     replay = place(ReplayServer, "replay").remote(
         config.replay, environment.observation_size, plan.rows_per_call, seed_sequence(seed, "replay")
@@ -111,7 +115,7 @@ def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Statu
         case Status():
             from analysis.status import show_status
 
-            show_status([Path(run) for run in command.runs])
+            show_status([Path(run) for run in command.runs], command.follow)
     return 0
 
 

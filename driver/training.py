@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from driver.session import RaySession
 from driver.signals import StoppedEarly, StopSignals
 from driver.summary import closing_lines, summarize_run
 from driver.supervisor import Outcome, Supervisor
+from driver.timeline import draw_timeline
 from driver.topology import Topology
 
 
@@ -135,15 +136,15 @@ def run_once(
 
     `seconds`: since the start that seconds_to_solve counts from.
     """
-    folder = RunFolder(path)
-    folder.write_config(plan.config, plan.environment, plan.solved_return)
-    display.say(f"run folder: {path}")
-    with display:
-        display.starting("creating the Ray actors")
-        topology = build_topology(plan, path.name)
-        supervisor = Supervisor(plan.config, topology, folder, display, RayMetrics(path.name), signals, seconds)
-        outcome = supervisor.run()
-    return _write_end(plan, folder, display, outcome, seconds)
+    with closing(RunFolder(path, plan.config.run.tensorboard)) as folder:
+        folder.write_config(plan.config, plan.environment, plan.solved_return)
+        display.say(f"run folder: {path}")
+        with display:
+            display.starting("creating the Ray actors")
+            topology = build_topology(plan, path.name)
+            supervisor = Supervisor(plan.config, topology, folder, display, RayMetrics(path.name), signals, seconds)
+            outcome = supervisor.run()
+        return _write_end(plan, folder, display, outcome, seconds)
 
 
 def exit_code(stopped_by: str) -> int:
@@ -195,6 +196,8 @@ def _write_end(
     for name, content in outcome.networks.items():
         folder.write_network(name, content)
     _draw(folder.path)
+    if plan.config.run.timeline:
+        draw_timeline(folder.path, began=time.time() - seconds())
     for line in closing_lines(summary, folder.path, plan.environment, plan.solved_return):
         display.say(line)
     if plan.config.run.profile:
