@@ -217,11 +217,13 @@ def test_following_ends_where_the_process_is_killed(tmp_path: Path) -> None:
     run = tmp_path / "run"
     running(run, A_MOMENT)
 
-    def killed(seconds: float) -> None:
+    def killed() -> None:
         config = json.loads((run / CONFIG).read_text())
         (run / CONFIG).write_text(json.dumps({**config, "process": {**config["process"], "started": 1.0}}))
 
-    assert "killed: no summary was written" in status(run, follow=True, wait=killed).splitlines()[2]
+    happens = iter([killed])
+    shown = status(run, follow=True, wait=lambda seconds: next(happens)())
+    assert "killed: no summary was written" in shown.splitlines()[2]
 
 
 def test_following_on_a_terminal_leaves_the_end_on_it(tmp_path: Path) -> None:
