@@ -42,8 +42,8 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
     seed, timeline, hidden = config.run.seed, config.run.timeline, config.network.hidden
 
     def place(role: type, name: str, *groups: str, **options: Any) -> Any:
-        # Ray titles an idle process by its class's name, and a call by its qualified name: in a timeline that is the
-        # only name of the process, elsewhere it is what Ray's pages and metrics count together.
+        # Ray titles a process by its class's name, so that `ps` shows ray::actor-3, and names calls by the qualified
+        # one: in a timeline they have no other sign of the actor, elsewhere Ray's pages and metrics count by it.
         qualified = name if timeline else role.__qualname__
         named = type(name, (role,), {"__module__": role.__module__, "__qualname__": qualified})
         remote = ray.remote(concurrency_groups=dict.fromkeys(groups, 1))(named) if groups else ray.remote(named)
