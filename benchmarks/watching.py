@@ -21,7 +21,10 @@ _ROLES = {
     "Actor": "actor",
     "LearnerProcess": "learner",
     "ReplayServer": "replay server",
+    "ReplayShard": "replay server",
     "replay": "replay server",
+    "Coordinator": "replay coordinator",
+    "replay-coordinator": "replay coordinator",
     "Evaluator": "evaluator",
 }
 Processes = list[tuple[str, psutil.Process]]  # role, process

@@ -19,6 +19,7 @@ from common.config import (
     EvaluatorConfig,
     LearnerConfig,
     NetworkConfig,
+    PlacementConfig,
     ReplayConfig,
     RunConfig,
 )
@@ -86,6 +87,7 @@ class Command:
     learner: Annotated[LearnerConfig, tyro.conf.arg(name="")]
     replay: Annotated[ReplayConfig, tyro.conf.arg(name="")]
     evaluator: Annotated[EvaluatorConfig, tyro.conf.arg(name="")]
+    placement: Annotated[PlacementConfig, tyro.conf.arg(name="")]
     command: (
         Annotated[Train, subcommand("train")]
         | Annotated[Plot, subcommand("plot")]

@@ -18,7 +18,7 @@ from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
 from learner.learner_stats import LearnerStats
 from replay_server.episode_log import EpisodesReply
-from replay_server.server import ReplayReport
+from replay_server.stats import ReplayReport, ShardStats
 
 
 class Solved(NamedTuple):
@@ -46,9 +46,11 @@ class Observer:
         self._episodes = EpisodesReply(rows=[], next=0, recent_returns=np.zeros(0))
         self._actor_seconds: dict[str, dict[str, float]] = {}  # by process and activity
         self._evaluator_seconds: dict[str, float] = {}
+        self._asked_shards: dict[int, ShardStats] = {}  # beside a coordinator, which does not know this of them
         self.looks_seen = 0  # the number of the next look to ask for
         self.last_look: Look | None = None  # that is no confirmation
         self.progress: Progress | None = None
+        self.shards: tuple[ShardStats, ...] = ()  # of that moment
         self.solved: Solved | None = None
 
     @property
@@ -75,8 +77,16 @@ class Observer:
         """Where the evaluator's time went."""
         self._evaluator_seconds = seconds
 
+    def take_shard(self, shard: int, stats: ShardStats) -> None:
+        """What one of several replay shards tells of itself, for the next moment."""
+        self._asked_shards[shard] = stats
+
     def take_replay(self, report: ReplayReport, alive: int, restarts: int, unanswered: str = "") -> Progress:
         """A new moment of the run, for files and metrics. `unanswered`: whom the driver waits for, if anybody."""
+        if self._asked_shards:
+            shards = tuple(stats for _, stats in sorted(self._asked_shards.items()))
+            report = report._replace(stats=report.stats._replace(shards=shards))
+        self.shards = report.stats.shards
         self._folder.add_episodes(report.episodes.rows, self._episodes.next, self._seconds())
         self._episodes = report.episodes._replace(rows=[])
         actors = self._config.actor.actors

@@ -10,7 +10,7 @@ from common.config import Config
 from common.time_use import ACTIVITIES, column
 from common.types import Look
 from learner.learner_stats import LearnerStats
-from replay_server.server import ReplayStats
+from replay_server.stats import ReplayStats
 
 
 class Progress(NamedTuple):

@@ -14,8 +14,10 @@ from common.messages import INLINE_LIMIT_VARIABLE
 _ARENAS = 2
 _M_ARENA_MAX = -8  # malloc.h
 TIMELINE_CALLS = 20_000  # of all roles, the newest: some minutes of a run
+FOR_WORKERS = {"MALLOC_ARENA_MAX": str(_ARENAS)}
+"""Where Ray's nodes start the workers and not this process."""
 _ALWAYS = {
-    "MALLOC_ARENA_MAX": str(_ARENAS),  # for the processes started from here on
+    **FOR_WORKERS,  # for the processes started from here on
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # its new default, which silences a warning
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` every worker would resolve its dependencies again

@@ -41,6 +41,9 @@ def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dic
         "samples_per_insert": samples_per_insert(config, learner_steps, transitions),
         "policy_lag_mean": progress.policy_lag_mean if progress else None,
         "policy_lag_max": progress.policy_lag_max if progress else None,
+        "replay_shards": [
+            {"transitions": shard.transitions, "size": shard.size, "sampled": shard.sampled} for shard in outcome.shards
+        ],
         "duplicate_chunks": progress.duplicate_chunks if progress else 0,
         "actor_restarts": progress.actor_restarts if progress else 0,
         "seed": config.run.seed,

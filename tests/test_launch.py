@@ -73,6 +73,9 @@ def finished_run(tmp_path: Path) -> Path:
         ("--batch-size 60000", "--batch-size 60000: is larger than --replay-capacity-transitions 50000"),
         ("--tolerance-samples 10", "wait for each other for ever"),
         ("--replay-capacity-transitions 1000000000000", "transitions would fit"),
+        ("--replay-shards 0", "--replay-shards 0: must be"),
+        ("--replay-shards 60000", "--replay-shards 60000: is more than --replay-capacity-transitions 50000"),
+        ("--replay-shards 50000", "--replay-shards 50000: their processes need"),
         ("--envs-per-actor 1000000000", "would fit"),
         ("--run-dir /proc/nowhere", "--run-dir /proc/nowhere: cannot be written"),
         ("--run-dir /proc/version", "--run-dir /proc/version: is a file"),
@@ -87,9 +90,9 @@ def finished_run(tmp_path: Path) -> Path:
         ("compare --networks 64y", "--networks 64y: must be"),
         ("compare --seeds 0", "--seeds 0: must be"),
         ("--address ray://head:10001", "ray job submit"),
-        ("--address 127.0.0.1:1", "--address 127.0.0.1:1: nobody listens there"),
+        ("--address 127.0.0.1:1", "--address 127.0.0.1:1: nobody listens at 127.0.0.1:1"),
         ("--address head", "--address head: must be auto, or host:port"),
-        ("--address a..b:6379", "--address a..b:6379: nobody listens there"),
+        ("--address a..b:6379", "--address a..b:6379: nobody listens at a..b:6379"),
     ],
 )
 def test_bad_input_gets_one_clear_message_and_exit_code_2(
@@ -279,7 +282,7 @@ def test_nothing_listens_beyond_loopback_and_the_token_file_is_private(tmp_path:
 def test_what_a_person_sees_of_a_run_names_its_processes_and_tells_no_token(tmp_path: Path) -> None:
     run = tmp_path / "run"
     options = ("--dashboard", "--tensorboard", "--timeline")
-    roles = {"ray::learner", "ray::replay", "ray::evaluator", "ray::actor-0", "ray::actor-1"}
+    roles = {"ray::learner", "ray::replay-0", "ray::evaluator", "ray::actor-0", "ray::actor-1"}
     with launched(run, *LONG, *options) as process:
         output, titles = "", set()
         while not roles <= titles:  # learning begins before the evaluator is up
