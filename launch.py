@@ -39,12 +39,16 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
     from learner.process import LearnerProcess
 
     config, environment = plan.config, plan.environment
-    seed, hidden = config.run.seed, config.network.hidden
+    seed, timeline, hidden = config.run.seed, config.run.timeline, config.network.hidden
 
     def create(role: type, name: str, *groups: str, **options: Any) -> Any:
-        remote = ray.remote(concurrency_groups=dict.fromkeys(groups, 1))(role) if groups else ray.remote(role)
+        # Ray titles a process by its class's name, so that `ps` shows ray::actor-3, and names calls by the qualified
+        # one: in a timeline they have no other sign of the actor, elsewhere Ray's pages and metrics count by it.
+        qualified = name if timeline else role.__qualname__
+        named = type(name, (role,), {"__module__": role.__module__, "__qualname__": qualified})
+        remote = ray.remote(concurrency_groups=dict.fromkeys(groups, 1))(named) if groups else ray.remote(named)
         # Events of every call would fill the memory of Ray's GCS by tens of MB a minute.
-        return remote.options(name=name, namespace=namespace, enable_task_events=False, **options)
+        return remote.options(name=name, namespace=namespace, enable_task_events=timeline, **options)
 
     replay, shards, reader = build_replay(plan, create, place)
     learner = create(LearnerProcess, "learner", CONTROL_GROUP, **place.learner()).remote(
@@ -133,7 +137,7 @@ def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Statu
         case Status():
             from analysis.status import show_status
 
-            show_status([Path(run) for run in command.runs])
+            show_status([Path(run) for run in command.runs], command.follow)
     return 0
 
 

@@ -281,6 +281,10 @@ class RunConfig:
     """Port of the Ray dashboard [8265, or the next free one]."""
     profile: bool = False
     """Say at the end where each role's time went."""
+    tensorboard: bool = False
+    """Write TensorBoard event files too."""
+    timeline: bool = False
+    """Write timeline.json too, for ui.perfetto.dev."""
     run_dir: str | None = None
     """Run folder, new or empty [runs/<time>-<env>-<seed>]."""
     actor_restarts_per_minute: int = 3

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from driver.head import Head
 
+CLUSTER = "cluster"  # what a run's failure then names in the place of a role
 _ASK_SECONDS = 2.0
 _PATIENCE_SECONDS = 20.0  # a cut of ten seconds passes
 

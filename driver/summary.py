@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common.config import Config
-from common.run_files import CURVE, Q_NETWORK
+from common.run_files import CURVE, Q_NETWORK, TENSORBOARD, TIMELINE
 from common.types import EnvironmentSpec
 from driver.progress import samples_per_insert
 from driver.supervisor import Outcome
@@ -75,6 +75,10 @@ def closing_lines(summary: dict[str, Any], folder: Path, environment: Environmen
         lines.append(f"  python launch.py --initial-params {folder}")
     if (folder / CURVE).exists():
         lines.append(f"picture: {folder / CURVE}")
+    if (folder / TIMELINE).exists():
+        lines.append(f"timeline, for https://ui.perfetto.dev: {folder / TIMELINE}")
+    if (folder / TENSORBOARD).exists():
+        lines.append(f"scalars: tensorboard --logdir {folder / TENSORBOARD}")
     return lines
 
 

@@ -24,7 +24,7 @@ from common.types import Look
 from driver.calls import Calls
 from driver.display import Display
 from driver.ending import Ending
-from driver.head_watch import HeadWatch
+from driver.head_watch import CLUSTER, HeadWatch
 from driver.observer import Observer, Solved
 from driver.polling import Polling
 from driver.progress import Progress
@@ -169,7 +169,7 @@ class Supervisor:
         if self._peer_failure is not None and now - self._peer_failure[0] > _CAUSE_SECONDS:
             self._fail(*self._peer_failure[1])
         if self._head_watch is not None and (complaint := self._head_watch.complaint()) is not None:
-            self._fail("cluster", complaint)
+            self._fail(CLUSTER, complaint)
         if self._stopped_by is None:
             self._starting.ask_again_if_due()
             self._replacing.look_for_lost_nodes()

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +23,7 @@ from driver import placement, resources, run_folder, session
 from driver.clock import process_age_seconds
 from driver.code_for_nodes import is_submitted_job
 from driver.display import Display
+from driver.head_watch import CLUSTER
 from driver.placement import Placement
 from driver.profile import print_start, print_time_use
 from driver.ray_metrics import RayMetrics
@@ -31,6 +32,7 @@ from driver.session import RaySession
 from driver.signals import StoppedEarly, StopSignals
 from driver.summary import closing_lines, summarize_run
 from driver.supervisor import Outcome, Supervisor
+from driver.timeline import draw_timeline
 from driver.topology import Topology
 
 if TYPE_CHECKING:
@@ -162,21 +164,21 @@ def run_once(
     `build` gets the plan and Ray's namespace for the run. `seconds`: since the start that seconds_to_solve counts from.
     `head`: of the cluster, if this is one.
     """
-    folder = RunFolder(path)
-    folder.write_config(plan.config, plan.environment, plan.solved_return)
-    display.say(f"run folder: {path}")
-    if is_submitted_job() and not path.is_absolute():
-        display.say(
-            "it lies in the submitted job's copy of the code, which Ray deletes later; to keep it, give "
-            "--run-dir an absolute path",
-            style="yellow",
-        )
-    with display:
-        display.starting("creating the Ray actors")
-        topology = build(plan, path.name)
-        supervisor = Supervisor(plan.config, topology, folder, display, RayMetrics(path.name), signals, seconds, head)
-        outcome = supervisor.run()
-    return _write_end(plan, folder, display, outcome, seconds)
+    with closing(RunFolder(path, plan.config.run.tensorboard)) as folder:
+        folder.write_config(plan.config, plan.environment, plan.solved_return)
+        display.say(f"run folder: {path}")
+        if is_submitted_job() and not path.is_absolute():
+            display.say(
+                "it lies in the submitted job's copy of the code, which Ray deletes later; to keep it, give "
+                "--run-dir an absolute path",
+                style="yellow",
+            )
+        with display:
+            display.starting("creating the Ray actors")
+            topology, metrics = build(plan, path.name), RayMetrics(path.name)
+            supervisor = Supervisor(plan.config, topology, folder, display, metrics, signals, seconds, head)
+            outcome = supervisor.run()
+        return _write_end(plan, folder, display, outcome, seconds)
 
 
 def exit_code(stopped_by: str) -> int:
@@ -230,6 +232,8 @@ def _write_end(
     for name, content in outcome.networks.items():
         folder.write_network(name, content)
     _draw(folder.path)
+    if plan.config.run.timeline and not (outcome.failure and outcome.failure.role == CLUSTER):  # Ray would wait for it
+        draw_timeline(folder.path, began=time.time() - seconds())
     for line in closing_lines(summary, folder.path, plan.environment, plan.solved_return):
         display.say(line)
     if plan.config.run.profile:

@@ -329,3 +329,25 @@ def test_a_limit_of_seconds_holds_while_roles_are_still_starting(tmp_path: Path)
     base = config("CartPole-v1")
     hasty = dataclasses.replace(base, run=dataclasses.replace(base.run, max_seconds=0.01))
     assert train(hasty, tmp_path)["stopped_by"] == "max_seconds"
+
+
+def test_a_timeline_has_the_calls_and_the_activities_of_every_role(tmp_path: Path) -> None:
+    base = config("CartPole-v1", max_env_steps=8000)
+    asked = dataclasses.replace(base, run=dataclasses.replace(base.run, timeline=True))
+    summary = train(asked, tmp_path)
+    events = json.loads((tmp_path / "timeline.json").read_text())["traceEvents"]
+    names = {event["pid"]: event["args"]["name"] for event in events if event["name"] == "process_name"}
+    spans = [(names[event["pid"]], event["name"]) for event in events if event["ph"] == "X"]
+    called = {"replay-0": "add", "learner": "stats", "evaluator": "take", "actor-0": "stats", "actor-1": "stats"}
+    assert set(called.items()) <= set(spans)
+    assert {("learner", "updating"), ("actors", "environment"), ("replay", "inserting")} <= set(spans)
+    assert 0 < spans.count(("replay-0", "add")) <= metrics(tmp_path, "progress")[-1]["chunks"]
+    last = max(event["ts"] + event["dur"] for event in events if event["ph"] == "X")
+    assert last / 1e6 <= summary["seconds_total"] + 1.0  # of the same clock, as far as it can be told
+
+
+def test_without_the_option_ray_records_no_calls(tmp_path: Path) -> None:
+    train(config("CartPole-v1"), tmp_path)
+    assert not (tmp_path / "timeline.json").exists()
+    named = [event for event in ray.timeline() if event["args"].get("name") == "sample_encoded"]
+    assert named == [] or max(event["ts"] for event in named) < 1e6 * (tmp_path / "config.json").stat().st_mtime
