@@ -290,7 +290,7 @@ class RunConfig:
     actor_restarts_per_minute: int = 3
     """Killed actors replaced in a minute."""
     ready_seconds: float = 120.0
-    """Seconds in which every role must come up."""
+    """Seconds in which a role must come up once it is created."""
 
     def __post_init__(self) -> None:
         _require(self.seed >= 0, "seed", self.seed, "must be a whole number of at least 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from driver.calls import Calls
@@ -17,14 +18,22 @@ class Starting:
 
     def __init__(
         self,
-        roles: Sequence[Role],
+        first: Sequence[Role],
+        others: Sequence[Role],
+        at_once: int | None,
         calls: Calls,
         seconds: Callable[[], float],
         on_ready: Callable[[Role, Whereabouts], None],
         with_versions: bool,
     ) -> None:
-        """`seconds`: since the start that seconds_to_solve counts from. `with_versions`: see Whereabouts."""
-        self._roles = roles
+        """`first` are created at once; `others` as far as no more than `at_once` are on the way then, None for all.
+
+        `seconds`: since the start that seconds_to_solve counts from. `with_versions`: see Whereabouts.
+        """
+        self._roles = [*first, *others]
+        self._first = first
+        self._others = deque(others)  # still to be created
+        self._at_once = at_once
         self._calls = calls
         self._seconds = seconds
         self._on_ready = on_ready
@@ -32,12 +41,18 @@ class Starting:
         self._ask_again: dict[str, tuple[float, Role]] = {}  # by role name: when, and whom
         self.ready_seconds: dict[str, float] = {}  # when each first came up
 
-    def create_all(self) -> None:
+    def create_first(self) -> None:
         """In their order: Ray starts as many processes at once as there are cores."""
-        for role in self._roles:
-            role.handle = role.create()
-            self._ask(role)
-        self.ready_seconds["roles created"] = self._seconds()
+        for role in self._first:
+            self._create(role)
+        self.create_others()
+
+    def create_others(self) -> None:
+        """As many as may be on the way."""
+        while self._others and (self._at_once is None or len(self.missing()) < self._at_once):
+            self._create(self._others.popleft())
+        if not self._others:
+            self.ready_seconds.setdefault("roles created", self._seconds())
 
     def created(self) -> list[Role]:
         """Up or on the way."""
@@ -65,6 +80,11 @@ class Starting:
             if time.monotonic() >= due:
                 del self._ask_again[role.name]
                 self._ask(role)
+
+    def _create(self, role: Role) -> None:
+        role.handle = role.create()
+        role.starting_since = time.monotonic()
+        self._ask(role)
 
     def _ask(self, role: Role) -> None:
         def is_ready(where: Whereabouts) -> None:

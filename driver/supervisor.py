@@ -7,6 +7,7 @@ role's name and the real traceback.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -105,10 +106,15 @@ class Supervisor:
             for actor_id in range(config.actor.actors)
         ]
         self._calls = Calls(self._role_raised, self._process_died)
-        first, others = self._actors[:_FIRST_ACTORS], self._actors[_FIRST_ACTORS:]
-        roles = [self._replay, *self._shards, self._learner, *first, self._evaluator, *others]
+        first_actors, others = self._actors[:_FIRST_ACTORS], self._actors[_FIRST_ACTORS:]
+        first = [self._replay, *self._shards, self._learner, *first_actors, self._evaluator]
+        # On one machine as many as Ray starts at once: a queue of them keeps all cores busy with starting, and learning
+        # waits for it. A cluster starts them on all its nodes, and an autoscaler must see what is asked for.
+        at_once = None if head else os.cpu_count() or 1
         self._versions = versions() if head else {}
-        self._starting = Starting(roles, self._calls, seconds, self._became_ready, with_versions=head is not None)
+        self._starting = Starting(
+            first, others, at_once, self._calls, seconds, self._became_ready, with_versions=head is not None
+        )
         self._replacing = Replacing(self._actors, config.run.actor_restarts_per_minute, head, display)
         self._head_watch = HeadWatch(head) if head else None
         self._polling = Polling(
@@ -121,13 +127,13 @@ class Supervisor:
         self._failure: Failure | None = None
         self._peer_failure: tuple[float, Failure] | None = None
         self._playing = time.monotonic()  # when some actor last played
-        for role in roles:
+        for role in (*first, *others):
             role.may_wait = config.placement.wait_for_resources
 
     def run(self) -> Outcome:
         """Until the run ends, for whatever reason; the roles are gone then."""
         try:
-            self._starting.create_all()
+            self._starting.create_first()
             while self._stopped_by is None:
                 self._calls.collect(_TICK_SECONDS)
                 self._tick()
@@ -171,6 +177,7 @@ class Supervisor:
         if self._head_watch is not None and (complaint := self._head_watch.complaint()) is not None:
             self._fail(CLUSTER, complaint)
         if self._stopped_by is None:
+            self._starting.create_others()
             self._starting.ask_again_if_due()
             self._replacing.look_for_lost_nodes()
             self._check_readiness()

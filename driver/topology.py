@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ray.actor import ActorHandle
@@ -41,7 +40,7 @@ class Role:
     whereabouts: Whereabouts | None = None  # of its last process that came up
     may_wait: bool = False  # for room on the cluster, while others work
     restarted_on_purpose: bool = False
-    starting_since: float = field(default_factory=time.monotonic)
+    starting_since: float = 0.0  # time.monotonic() when it was created, or had to come up again
 
     def call(self, method: str, *args: Any, group: str | None = None) -> Any:
         """Ray's ref of a call to the role; `group`: its concurrency group where it is not the default one."""
