@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from rich.box import SIMPLE
 from rich.console import Console
@@ -94,12 +95,10 @@ def measure_run(settings: ManyActors, seed: int, run_dir: Path) -> dict[str, Any
 
 
 def describe_start(run_dir: Path, actors: int) -> dict[str, Any]:
-    """When all were there and when all had played an episode, and the rates from the first on; None: never."""
+    """When all were there, the rates from then on, and how many finished an episode until the end. None: never."""
     progress = [row for row in pq.read_table(run_dir / METRICS).to_pylist() if row["kind"] == "progress"]
     complete = [row for row in progress if row["actors_alive"] == actors]
-    first_episode: dict[int, float] = {}
-    for row in pq.read_table(run_dir / EPISODES, columns=["actor_id", "seconds"]).to_pylist():
-        first_episode.setdefault(row["actor_id"], row["seconds"])
+    played = pc.unique(pq.read_table(run_dir / EPISODES, columns=["actor_id"])["actor_id"])
     counted = complete[1:]
     elapsed = complete[-1]["seconds"] - complete[0]["seconds"] if counted else None
 
@@ -110,8 +109,7 @@ def describe_start(run_dir: Path, actors: int) -> dict[str, Any]:
     return {
         "all_running_seconds": complete[0]["seconds"] if complete else None,
         "learner_steps_when_all_ran": complete[0]["learner_steps"] if complete else None,
-        "actors_that_played": len(first_episode),
-        "all_played_seconds": max(first_episode.values()) if len(first_episode) == actors else None,
+        "actors_that_finished_an_episode": len(played),
         "learner_steps_per_second": per_second("learner_steps"),
         "env_steps_per_second": per_second("env_steps"),
         "learner_waiting_fraction": float(np.mean(waiting)) if waiting else None,
@@ -163,7 +161,7 @@ _FIGURES: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
     ("first learner step", _number("seconds_to_first_learner_step", ".1f", " s")),
     ("all actors running", _number("all_running_seconds", ".1f", " s")),
     ("  at learner step", _number("learner_steps_when_all_ran", ",")),
-    ("every actor has played an episode", _number("all_played_seconds", ".1f", " s")),
+    ("actors that finished an episode", _number("actors_that_finished_an_episode", "d")),
     ("solved", _number("seconds_to_solve", ".1f", " s")),
     ("  at learner step", _number("solved_learner_steps", ",")),
     ("  at environment step", _number("solved_env_steps", ",")),
