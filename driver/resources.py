@@ -14,7 +14,8 @@ MB = 1024**2
 OBJECT_STORE_BYTES = 256 * MB
 _RAY_BYTES = 700 * MB + OBJECT_STORE_BYTES  # GCS, raylet, agents, dashboard, object store
 _LEARNER_BYTES = 600 * MB  # mostly torch
-_ROLE_BYTES = 130 * MB  # a process with Ray, numpy and gymnasium
+PROCESS_BYTES = 130 * MB  # one with Ray, numpy and gymnasium
+FORKED_PROCESS_BYTES = 60 * MB  # one that shares these with the template it was forked from; seen: 35 MB of its own
 _EPISODE_ENVIRONMENTS = 100  # the evaluator's
 
 
@@ -32,21 +33,26 @@ def available_memory() -> int:
     return available
 
 
-def check_memory(config: Config, environment: EnvironmentSpec, available: int) -> None:
-    """Raises BadInput unless ring and actors fit into `available` bytes, naming what would fit."""
+def check_memory(
+    config: Config, environment: EnvironmentSpec, available: int, process_bytes: int = PROCESS_BYTES
+) -> None:
+    """Raises BadInput unless ring and actors fit into `available` bytes, naming what would fit.
+
+    `process_bytes`: of each role's process beside what it holds for its work.
+    """
     row = row_bytes(environment.observation_size)
     capacity, actors = config.replay.replay_capacity_transitions, config.actor.actors
     environment_bytes = 2048 + 64 * environment.observation_size * (config.actor.n_step + 1)
-    actor_bytes = _ROLE_BYTES + config.actor.envs_per_actor * environment_bytes
+    actor_bytes = process_bytes + config.actor.envs_per_actor * environment_bytes
     shards = config.replay.replay_shards
-    without_replay = _RAY_BYTES + _LEARNER_BYTES + _ROLE_BYTES + _EPISODE_ENVIRONMENTS * environment_bytes
-    fixed = without_replay + replay_processes(shards) * _ROLE_BYTES
+    without_replay = _RAY_BYTES + _LEARNER_BYTES + process_bytes + _EPISODE_ENVIRONMENTS * environment_bytes
+    fixed = without_replay + replay_processes(shards) * process_bytes
     if fixed + capacity * row + actors * actor_bytes <= available:
         return
     have = f"{available / MB:,.0f} MB are available"
-    least = _ROLE_BYTES + 1000 * row  # for one actor and a small ring
+    least = process_bytes + 1000 * row  # for one actor and a small ring
     if shards > 1 and fixed + least > available:
-        fits = max(1, (available - without_replay - least) // _ROLE_BYTES - 1)  # one of the processes coordinates
+        fits = max(1, (available - without_replay - least) // process_bytes - 1)  # one of the processes coordinates
         raise BadInput(
             f"--replay-shards {shards}: their processes need {(fixed - without_replay) / MB:,.0f} MB and {have}; "
             f"at most {fits:,} would fit"
@@ -57,7 +63,7 @@ def check_memory(config: Config, environment: EnvironmentSpec, available: int) -
         )
     for_ring = available - fixed - actors * actor_bytes
     for_actors = available - fixed - capacity * row
-    one_actor = _ROLE_BYTES + environment_bytes
+    one_actor = process_bytes + environment_bytes
     if capacity * row > available - fixed - one_actor:
         fits = max(for_ring, available - fixed - one_actor) // row
         raise BadInput(
@@ -65,7 +71,7 @@ def check_memory(config: Config, environment: EnvironmentSpec, available: int) -
             f"at most {fits:,} transitions would fit"
         )
     if for_actors // one_actor >= actors:
-        most = max(1, (for_actors // actors - _ROLE_BYTES) // environment_bytes)
+        most = max(1, (for_actors // actors - process_bytes) // environment_bytes)
         raise BadInput(
             f"--envs-per-actor {config.actor.envs_per_actor}: {actors} actors with so many need "
             f"{actors * actor_bytes / MB:,.0f} MB and {have}; at most {most:,} would fit"

@@ -34,6 +34,7 @@ from driver.summary import closing_lines, summarize_run
 from driver.supervisor import Outcome, Supervisor
 from driver.timeline import draw_timeline
 from driver.topology import Topology
+from driver.workers.handle import entry_program
 
 if TYPE_CHECKING:
     from driver.head import Head
@@ -57,7 +58,8 @@ def make_plan(config: Config, embedded: bool) -> Plan:
     environment = probe(config.run.env)
     config = resolve(config, environment.observation_size)
     if embedded:
-        resources.check_memory(config, environment, resources.available_memory())
+        each = resources.FORKED_PROCESS_BYTES if entry_program() else resources.PROCESS_BYTES
+        resources.check_memory(config, environment, resources.available_memory(), each)
     solved_return = config.evaluator.solved_return
     return Plan(
         config=config,

@@ -8,7 +8,7 @@ import pytest
 from fakes import environment_spec
 
 from common.config import ActorConfig, BadInput, Config, ReplayConfig
-from driver.resources import MB, check_memory, replay_processes
+from driver.resources import FORKED_PROCESS_BYTES, MB, check_memory, replay_processes
 
 ENVIRONMENT = environment_spec("CartPole-v1", observation_size=4)
 
@@ -37,6 +37,13 @@ def test_every_further_shard_and_the_coordinator_need_the_memory_of_a_process() 
     least = {shards: least_memory(with_shards(shards)) for shards in (1, 2, 3)}
     assert least[3] - least[2] == 130
     assert least[2] - least[1] == 2 * 130
+
+
+def test_64_actors_fit_into_six_gigabytes_where_they_share_their_libraries() -> None:
+    config = Config(actor=ActorConfig(actors=64, envs_per_actor=1))
+    check_memory(config, ENVIRONMENT, 6000 * MB, FORKED_PROCESS_BYTES)
+    with pytest.raises(BadInput, match=r"^--actors 64: they need 8,"):
+        check_memory(config, ENVIRONMENT, 6000 * MB)
 
 
 def test_more_shards_than_the_memory_holds_are_refused_with_the_number_that_fits() -> None:
