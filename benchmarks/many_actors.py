@@ -24,7 +24,7 @@ from benchmarks.watching import Processes, launch_and_watch, run_options
 from common.run_files import EPISODES, METRICS
 
 GONE_SECONDS = 10.0  # after the end, in which no process may be left
-_MEMORY_SECONDS = 3  # between samples: to read the memory of so many processes takes a core some 0.2 s
+_MEMORY_SECONDS = 10  # between samples: to read the memory of 73 processes takes a core half a second
 
 
 @dataclass(frozen=True)
