@@ -78,7 +78,7 @@ class Ending:
         answered = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)[0] if asked else []
         for ref in answered:
             with suppress(RayError):
-                self._observer.take_actor_seconds(asked[ref], ray.get(ref).seconds)
+                self._observer.take_actor(asked[ref], ray.get(ref))
 
     def _encode(self, params: Params) -> bytes:
         """By the learner, which has torch at hand, while it answers."""
