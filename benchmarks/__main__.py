@@ -17,6 +17,7 @@ from benchmarks.cost_model import CostModel, measure_cost_model
 from benchmarks.epsilon import Epsilon, measure_epsilon
 from benchmarks.learning import Learning, measure_learning
 from benchmarks.memory import Memory, measure_memory
+from benchmarks.monitoring import Monitoring, measure_monitoring
 from benchmarks.replay_core import ReplayCore, measure_replay_core
 from benchmarks.samples_per_insert import SamplesPerInsert, measure_samples_per_insert
 from benchmarks.scaling import Scaling, measure_scaling
@@ -40,6 +41,7 @@ Benchmark = (
     | Annotated[Memory, subcommand("memory")]
     | Annotated[Scaling, subcommand("scaling")]
     | Annotated[CostModel, subcommand("cost-model")]
+    | Annotated[Monitoring, subcommand("monitoring")]
 )
 _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Solve: measure_solve,
@@ -55,6 +57,7 @@ _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Memory: measure_memory,
     Scaling: measure_scaling,
     CostModel: measure_cost_model,
+    Monitoring: measure_monitoring,
 }
 
 
