@@ -59,8 +59,7 @@ class Polling:
         if now - self._polled < _POLL_SECONDS:
             return
         self._polled = now
-        # By now the answers to the last poll are there, and they belong together.
-        self._observer.export(self._alive(), [role.incarnation for role in self._actors])
+        self.export()  # by now the answers to the last poll are there, and they belong together
         ask = partial(self._calls.ask_once, group=CONTROL_GROUP)
         if ask("learner", self._learner, "stats", self._take_learner_and_ask_replay):
             self._learner_asked = now
@@ -75,6 +74,10 @@ class Polling:
     def observe(self, report: ReplayReport, unanswered: str = "") -> Progress:
         """The replay server's report, with what the driver itself knows. `unanswered`: by whom, and for how long."""
         return self._observer.take_replay(report, self._alive(), self._restarts(), unanswered)
+
+    def export(self) -> None:
+        """What is known now, as metrics."""
+        self._observer.export(self._alive(), [role.incarnation for role in self._actors])
 
     def _take_learner_and_ask_replay(self, stats: LearnerStats) -> None:
         self._observer.take_learner(stats)
