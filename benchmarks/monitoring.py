@@ -78,6 +78,7 @@ class Check:
         self._prometheus = prometheus
         self._run = run
         self._driver = psutil.Process(run.pid)
+        self._told_to_end = False
 
     def measure(self) -> list[dict[str, Any]]:
         """In this order: a healthy time, the charts, the faults, the end."""
@@ -89,6 +90,7 @@ class Check:
         rows += self._stop("learner", "DqnNoLearnerStep")
         rows += self._stop("actor", "DqnParamsOld", "DqnActorsMissing")
         rows += self._kill_again_and_again()
+        self._told_to_end = True
         self._run.send_signal(signal.SIGINT)
         self._run.wait(timeout=60)
         ended = time.monotonic()
@@ -185,9 +187,11 @@ class Check:
         return [process for found, process in processes_by_role(self._driver) if found == role]
 
     def _wait(self, what: str, done: Callable[[], bool], patience: float = _PATIENCE_SECONDS) -> None:
-        """Raises RuntimeError when it takes too long."""
+        """Raises RuntimeError when it takes too long, or when the run ends before it was told to."""
         deadline = time.monotonic() + patience
         while not done():
+            if not self._told_to_end and self._run.poll() is not None:
+                raise RuntimeError(f"the run ended before {what}; see run.log beside its folder")
             if time.monotonic() > deadline:
                 raise RuntimeError(f"waited {patience:.0f} s in vain for {what}")
             time.sleep(_TICK_SECONDS)
