@@ -19,11 +19,13 @@ from driver.signals import StoppedEarly, StopSignals
 from driver.workers.handle import worker_template
 
 if TYPE_CHECKING:
+    from driver.placement import Placement
     from driver.topology import Topology
     from driver.training import Plan
+    from learner.learner import Reader
 
 
-def build_topology(plan: Plan, namespace: str) -> Topology:
+def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
     """Creates replay server and learner, and says how to create the rest; nothing runs yet."""
     import ray
 
@@ -35,31 +37,31 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
     from driver.topology import LOOKS_GROUP, Topology
     from learner.client import CONTROL_GROUP
     from learner.process import LearnerProcess
-    from replay_server.client import ReplayReader
-    from replay_server.server import ReplayServer
 
     config, environment = plan.config, plan.environment
-    seed, hidden = config.run.seed, config.network.hidden
+    seed, timeline, hidden = config.run.seed, config.run.timeline, config.network.hidden
 
-    def place(role: type, name: str, *groups: str, **options: Any) -> Any:
-        remote = ray.remote(concurrency_groups=dict.fromkeys(groups, 1))(role) if groups else ray.remote(role)
+    def create(role: type, name: str, *groups: str, **options: Any) -> Any:
+        # Ray titles a process by its class's name, so that `ps` shows ray::actor-3, and names calls by the qualified
+        # one: in a timeline they have no other sign of the actor, elsewhere Ray's pages and metrics count by it.
+        qualified = name if timeline else role.__qualname__
+        named = type(name, (role,), {"__module__": role.__module__, "__qualname__": qualified})
+        remote = ray.remote(concurrency_groups=dict.fromkeys(groups, 1))(named) if groups else ray.remote(named)
         # Events of every call would fill the memory of Ray's GCS by tens of MB a minute.
-        return remote.options(name=name, namespace=namespace, num_cpus=1, enable_task_events=False, **options)
+        return remote.options(name=name, namespace=namespace, enable_task_events=timeline, **options)
 
-    replay = place(ReplayServer, "replay").remote(
-        config.replay, environment.observation_size, plan.rows_per_call, seed_sequence(seed, "replay")
-    )
-    learner = place(LearnerProcess, "learner", CONTROL_GROUP).remote(
+    replay, shards, reader = build_replay(plan, create, place)
+    learner = create(LearnerProcess, "learner", CONTROL_GROUP, **place.learner()).remote(
         config.learner,
         config.network,
         environment,
         seed_sequence(seed, "learner"),
-        replay=ReplayReader(replay, plan.rows_per_call),
+        replay=reader,
         initial_params=plan.initial_params,
     )
 
     def create_evaluator() -> Any:
-        return place(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP).remote(
+        return create(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP, **place.evaluator()).remote(
             lambda episodes: VectorEnvironment(environment.id, episodes),
             layer_shapes(environment.observation_size, hidden, environment.action_count),
             seed_sequence(seed, "evaluator"),
@@ -68,11 +70,35 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
         )
 
     def create_actor(actor_id: int) -> Any:
-        return place(Actor, f"actor-{actor_id}", CONTROL_GROUP, max_restarts=-1).remote(
+        return create(Actor, f"actor-{actor_id}", CONTROL_GROUP, max_restarts=-1, **place.actor()).remote(
             actor_id, config.actor, environment, hidden, seed
         )
 
-    return Topology(replay, learner, create_evaluator, create_actor)
+    return Topology(replay, shards, learner, create_evaluator, create_actor)
+
+
+def build_replay(plan: Plan, create: Callable[..., Any], place: Placement) -> tuple[Any, tuple[Any, ...], Reader]:
+    """The replay server, or a coordinator and its shards; and what the learner samples with."""
+    from common.seeding import seed_sequence
+    from replay_server.client import CoordinatorClient, ReplayReader, sharded_reader
+    from replay_server.coordinator import Coordinator
+    from replay_server.server import ReplayServer
+    from replay_server.shard import ReplayShard
+
+    config, size, rows = plan.config.replay, plan.environment.observation_size, plan.rows_per_call
+    count = config.replay_shards
+    seeds = [seed_sequence(plan.config.run.seed, "replay", index) for index in range(count + 1)]  # the last: reader
+    if count == 1:
+        server = create(ReplayServer, "replay-0", **place.replay()).remote(config, size, rows, seeds[0])
+        return server, (), ReplayReader(server, rows)
+    coordinator = create(Coordinator, "replay-coordinator", **place.coordinator()).remote(config, rows)
+    shards = tuple(
+        create(ReplayShard, f"replay-{shard}", **place.replay(shard)).remote(
+            config, size, seeds[shard], CoordinatorClient(coordinator), shard
+        )
+        for shard in range(count)
+    )
+    return coordinator, shards, sharded_reader(coordinator, shards, rows, seeds[count])
 
 
 def main() -> int:
@@ -111,7 +137,7 @@ def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Statu
         case Status():
             from analysis.status import show_status
 
-            show_status([Path(run) for run in command.runs])
+            show_status([Path(run) for run in command.runs], command.follow)
     return 0
 
 

@@ -18,7 +18,9 @@ from benchmarks.epsilon import Epsilon, measure_epsilon
 from benchmarks.learning import Learning, measure_learning
 from benchmarks.memory import Memory, measure_memory
 from benchmarks.monitoring import Monitoring, measure_monitoring
+from benchmarks.on_cluster import OnCluster, measure_on_cluster
 from benchmarks.replay_core import ReplayCore, measure_replay_core
+from benchmarks.replay_shards import ReplayShards, measure_replay_shards
 from benchmarks.samples_per_insert import SamplesPerInsert, measure_samples_per_insert
 from benchmarks.scaling import Scaling, measure_scaling
 from benchmarks.solve import Solve, measure_solve
@@ -38,10 +40,12 @@ Benchmark = (
     | Annotated[Learning, subcommand("learning")]
     | Annotated[StepParts, subcommand("step-parts")]
     | Annotated[ReplayCore, subcommand("replay-core")]
+    | Annotated[ReplayShards, subcommand("replay-shards")]
     | Annotated[Memory, subcommand("memory")]
     | Annotated[Scaling, subcommand("scaling")]
     | Annotated[CostModel, subcommand("cost-model")]
     | Annotated[Monitoring, subcommand("monitoring")]
+    | Annotated[OnCluster, subcommand("on-cluster")]
 )
 _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Solve: measure_solve,
@@ -54,10 +58,12 @@ _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Learning: measure_learning,
     StepParts: measure_step_parts,
     ReplayCore: measure_replay_core,
+    ReplayShards: measure_replay_shards,
     Memory: measure_memory,
     Scaling: measure_scaling,
     CostModel: measure_cost_model,
     Monitoring: measure_monitoring,
+    OnCluster: measure_on_cluster,
 }
 
 

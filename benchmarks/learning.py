@@ -108,7 +108,7 @@ def _in_the_system(settings: Learning, run: Path, seed: int) -> dict[str, float]
 
 def _actors_cpu_seconds(launcher: int) -> float:
     processes = psutil.Process(launcher).children(recursive=True)
-    times = [process.cpu_times() for process in processes if process.name().startswith("ray::Actor")]
+    times = [process.cpu_times() for process in processes if process.name().startswith("ray::actor-")]
     return float(sum(used.user + used.system for used in times))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -20,6 +21,10 @@ _ROLES = {
     "Actor": "actor",
     "LearnerProcess": "learner",
     "ReplayServer": "replay server",
+    "ReplayShard": "replay server",
+    "replay": "replay server",
+    "Coordinator": "replay coordinator",
+    "replay-coordinator": "replay coordinator",
     "Evaluator": "evaluator",
 }
 Processes = list[tuple[str, psutil.Process]]  # role, process
@@ -69,9 +74,9 @@ def processes_by_role(driver: psutil.Process) -> Processes:
 
 
 def _role(command: list[str]) -> str:
-    """Ray's workers are titled `ray::Class` or `ray::Class.method`; a process that is ending has no command left."""
+    """Ray's workers are titled `ray::name` or `ray::Class.method`; a process that is ending has no command left."""
     if command and command[0].startswith("ray::"):
-        name = command[0].removeprefix("ray::").split(".")[0].split("(")[0]
+        name = re.sub(r"-\d+$", "", re.split(r"[.:(]", command[0].removeprefix("ray::"))[0])
     else:
         scripts = [part for part in command if part.endswith(".py")]
         name = Path([*scripts, *command, "ending"][0]).stem

@@ -183,7 +183,9 @@ class ReplayConfig:
     """Replay server: the ring and the rate limiter."""
 
     replay_capacity_transitions: int = 50_000
-    """Size of the ring."""
+    """Size of the ring; of all shards together."""
+    replay_shards: int = 1
+    """Processes that share the ring; above 1 another one coordinates them."""
     learning_starts_transitions: int = 1000
     """Transitions before learning starts."""
     samples_per_insert: float = 32.0
@@ -194,7 +196,14 @@ class ReplayConfig:
     """The run ends after so many environment steps."""
 
     def __post_init__(self) -> None:
-        _require_positive_int(self, "replay_capacity_transitions", "max_env_steps")
+        _require_positive_int(self, "replay_capacity_transitions", "replay_shards", "max_env_steps")
+        _require(
+            self.replay_shards <= self.replay_capacity_transitions,
+            "replay_shards",
+            self.replay_shards,
+            f"is more than --replay-capacity-transitions {self.replay_capacity_transitions}; every shard must hold at "
+            "least one transition",
+        )
         _require(
             self.learning_starts_transitions >= 1,
             "learning_starts_transitions",
@@ -224,6 +233,35 @@ class EvaluatorConfig:
 
 
 @dataclass(frozen=True)
+class PlacementConfig:
+    """Placement: what the roles ask of Ray, and where they go on a cluster."""
+
+    core_node: str = "driver"
+    """Node of learner, replay server, evaluator: driver, any (one for all), spread, or its address."""
+    learner_cpus: float = 1.0
+    """Logical CPUs of the learner."""
+    learner_gpus: float = 0.0
+    """GPUs of the learner, which uses one if it gets any."""
+    replay_cpus: float = 1.0
+    """Logical CPUs of the replay server."""
+    evaluator_cpus: float = 1.0
+    """Logical CPUs of the evaluator."""
+    actor_cpus: float = 1.0
+    """Logical CPUs of each actor."""
+    wait_for_resources: bool = False
+    """Wait for what the cluster lacks; begin with the first actors."""
+
+    def __post_init__(self) -> None:
+        for name in ("learner_cpus", "learner_gpus", "replay_cpus", "evaluator_cpus", "actor_cpus"):
+            value = getattr(self, name)
+            _require(0 <= value < math.inf, name, value, "must be at least 0")
+            _require(value < 1 or value == int(value), name, value, "must be a whole number, or a part of one")
+        _require(
+            bool(self.core_node.strip()), "core_node", repr(self.core_node), "must be driver, any, spread or an address"
+        )
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Run: where, how long, from what."""
 
@@ -239,8 +277,14 @@ class RunConfig:
     """Attach to a Ray cluster: auto or host:port [RAY_ADDRESS, else embedded]."""
     dashboard: bool = True
     """Start the Ray dashboard."""
+    dashboard_port: int | None = None
+    """Port of the Ray dashboard [8265, or the next free one]."""
     profile: bool = False
     """Say at the end where each role's time went."""
+    tensorboard: bool = False
+    """Write TensorBoard event files too."""
+    timeline: bool = False
+    """Write timeline.json too, for ui.perfetto.dev."""
     run_dir: str | None = None
     """Run folder, new or empty [runs/<time>-<env>-<seed>]."""
     actor_restarts_per_minute: int = 3
@@ -253,6 +297,8 @@ class RunConfig:
         _require(bool(self.env.strip()), "env", repr(self.env), "must be a Gymnasium id, such as CartPole-v1")
         if self.max_seconds is not None:
             _require(self.max_seconds > 0, "max_seconds", self.max_seconds, "must be above 0")
+        if self.dashboard_port is not None:
+            _require(0 < self.dashboard_port < 65536, "dashboard_port", self.dashboard_port, "must lie in 1 to 65535")
         _require(0 < self.ready_seconds < math.inf, "ready_seconds", self.ready_seconds, "must be above 0")
         _require(
             self.actor_restarts_per_minute >= 0,
@@ -272,6 +318,7 @@ class Config:
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     evaluator: EvaluatorConfig = field(default_factory=EvaluatorConfig)
+    placement: PlacementConfig = field(default_factory=PlacementConfig)
 
     def __post_init__(self) -> None:
         _require(

@@ -62,6 +62,21 @@ class Chunk(NamedTuple):
     episodes: Episodes
 
 
+class ChunkFacts(NamedTuple):
+    """What is counted of a chunk: all but its rows. Unique as the chunk is."""
+
+    actor_id: int
+    incarnation: int
+    seq: int
+    params_version: int
+    params_held: int
+    params_held_since: float
+    env_steps: int
+    episodes: Episodes
+    rows: int
+    shard: int  # that holds the rows
+
+
 class AddReply(NamedTuple):
     """The ack of a chunk."""
 
@@ -69,6 +84,16 @@ class AddReply(NamedTuple):
     held: str  # why the ack should be waited for still; "" when the actor may go on
     stop: bool  # the run is ending
     params: Published | None  # the newest, where the actor holds older ones
+
+
+class Grant(NamedTuple):
+    """The answer to whoever asks for samples."""
+
+    granted: bool  # then they are counted, and may be drawn
+    waiting_for: str  # why not yet
+    env_steps: int  # of all actors when the reply was made
+    stop: bool
+    sizes: tuple[int, ...]  # items alive, by shard
 
 
 class SampleRequest(NamedTuple):

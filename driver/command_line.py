@@ -19,6 +19,7 @@ from common.config import (
     EvaluatorConfig,
     LearnerConfig,
     NetworkConfig,
+    PlacementConfig,
     ReplayConfig,
     RunConfig,
 )
@@ -67,10 +68,12 @@ class Compare:
 
 @dataclass(frozen=True)
 class Status:
-    """Show running or finished runs."""
+    """Show running or finished runs, from another terminal; a running one as of a few seconds ago."""
 
-    runs: Positional[tuple[str, ...]]
-    """Run folders."""
+    runs: Positional[tuple[str, ...]] = ()
+    """Run folders [the newest under runs/]."""
+    follow: bool = False
+    """Keep showing them until they end."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Command:
     learner: Annotated[LearnerConfig, tyro.conf.arg(name="")]
     replay: Annotated[ReplayConfig, tyro.conf.arg(name="")]
     evaluator: Annotated[EvaluatorConfig, tyro.conf.arg(name="")]
+    placement: Annotated[PlacementConfig, tyro.conf.arg(name="")]
     command: (
         Annotated[Train, subcommand("train")]
         | Annotated[Plot, subcommand("plot")]
@@ -105,7 +109,7 @@ def parse(arguments: Sequence[str]) -> Command:
         replay = ReplayConfig(max_env_steps=COMPARE_ENV_STEPS)
         defaults = dataclasses.replace(Config(), replay=replay, evaluator=EvaluatorConfig(stop_when_solved=False))
         command = _parse(arguments, defaults)
-    if isinstance(command.command, Plot | Status) and not command.command.runs:
+    if isinstance(command.command, Plot) and not command.command.runs:
         raise BadInput("no run folder given; name one or more, such as runs/20260101-120000-CartPole-v1-0")
     if isinstance(command.command, Evaluate) and command.command.episodes < 1:
         raise BadInput(f"--episodes {command.command.episodes}: must be a whole number of at least 1")
@@ -132,7 +136,7 @@ def _sections(of: Config | Command) -> dict[str, Any]:
 
 def _about_unknown(argument: str) -> str:
     name = argument.split("=", maxsplit=1)[0].replace("_", "-")
-    sections = [*typing.get_type_hints(Config).values(), Plot, Evaluate, Compare]
+    sections = [*typing.get_type_hints(Config).values(), Plot, Evaluate, Compare, Status]
     known = [f"--{field.name.replace('_', '-')}" for section in sections for field in dataclasses.fields(section)]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     nearest = f"the nearest known option is {near[0]}" if near else "launch.py --help lists what is known"

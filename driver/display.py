@@ -9,8 +9,8 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
-from rich.table import Table
 
+from analysis.moment import Goals, line, moment, table
 from common.config import Config
 from common.types import Look
 from driver.progress import Progress
@@ -23,8 +23,7 @@ class Display:
     """Shows the newest Progress; `say` prints a line that stays."""
 
     def __init__(self, config: Config, solved_return: float | None, console: Console | None = None) -> None:
-        self._config = config
-        self._solved_return = solved_return
+        self._goals = Goals(config.run.env, config.actor.actors, config.replay.samples_per_insert, solved_return)
         self.console = console or Console(highlight=False, soft_wrap=True)
         self._live: Live | None = None
         self._interval = _FIRST_PLAIN_SECONDS
@@ -55,11 +54,11 @@ class Display:
     def show(self, progress: Progress) -> None:
         """At every moment; without a terminal a line after 2, 4, 8 ... at most 60 seconds."""
         if self._live:
-            self._live.update(self._table(progress))
+            self._live.update(table(moment(progress._asdict()), self._goals))
         elif time.monotonic() - self._last_plain >= self._interval:
             self._last_plain = time.monotonic()
             self._interval = min(_MOST_PLAIN_SECONDS, 2 * self._interval)
-            self.say(plain_line(progress))
+            self.say(line(moment(progress._asdict())))
 
     def look(self, look: Look) -> None:
         """Only what concerns the goal gets a line: a confirmation."""
@@ -69,57 +68,3 @@ class Display:
                 f"learner step {look.version:,}: candidate, mean of {len(look.returns)} further episodes "
                 f"{look.mean:.1f} [{look.interval_low:.1f}, {look.interval_high:.1f}]: {verdict}"
             )
-
-    def _table(self, progress: Progress) -> Panel:
-        table = Table.grid(padding=(0, 2))
-        for _ in range(3):
-            table.add_column(style="cyan")
-            table.add_column(justify="right", min_width=9)
-        p, replay = progress, self._config.replay
-        goal = f" / {self._solved_return:g}" if self._solved_return is not None else ""
-        table.add_row(
-            "environment steps", f"{p.env_steps:,}",
-            "learner steps", f"{p.learner_steps:,}",
-            "episodes", f"{p.episodes:,}",
-        )  # fmt: skip
-        table.add_row(
-            "  per second", f"{p.env_steps_per_second:,.0f}",
-            "  per second", f"{p.learner_steps_per_second:,.0f}",
-            "time", f"{p.seconds:.0f} s",
-        )  # fmt: skip
-        table.add_row(
-            "recent return", _number(p.recent_return, "no episode yet"),
-            "evaluation", _number(p.evaluation_return, "none yet") + goal,
-            "epsilon", f"{p.epsilon:.3f}",
-        )  # fmt: skip
-        table.add_row(
-            "samples/insert", f"{_number(p.samples_per_insert, '-')} / {replay.samples_per_insert:g}",
-            "policy lag", _number(p.policy_lag_recent, "-") + " steps",
-            "replay", f"{100 * p.replay_fill:.0f} %",
-        )  # fmt: skip
-        title = f"{self._config.run.env}, {p.actors_alive} of {self._config.actor.actors} actors"
-        waiting = f"waiting: {p.waiting_for}" if p.waiting_for else None
-        return Panel(table, title=title, subtitle=waiting, border_style="green", expand=False)
-
-
-def plain_line(progress: Progress) -> str:
-    """The moment in one line."""
-    p = progress
-    parts = [
-        f"{p.seconds:6.1f} s",
-        f"{p.env_steps:,} env steps ({p.env_steps_per_second:,.0f}/s)",
-        f"{p.learner_steps:,} learner steps ({p.learner_steps_per_second:,.0f}/s)",
-        f"samples/insert {_number(p.samples_per_insert, '-')}",
-        f"return {_number(p.recent_return, 'no episode yet')}",
-        f"evaluation {_number(p.evaluation_return, 'none yet')}",
-        f"epsilon {p.epsilon:.3f}",
-        f"lag {_number(p.policy_lag_recent, '-')}",
-        f"replay {100 * p.replay_fill:.0f} %",
-    ]
-    if p.waiting_for:
-        parts.append(f"waiting: {p.waiting_for}")
-    return " | ".join(parts)
-
-
-def _number(value: float | None, missing: str) -> str:
-    return missing if value is None else f"{value:.1f}"

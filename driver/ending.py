@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
@@ -16,7 +15,9 @@ from driver.observer import Observer
 from driver.topology import LOOKS_GROUP, Role
 from learner.client import CONTROL_GROUP
 from learner.network_file import encode_network
-from replay_server.server import ReplayReport
+from replay_server.stats import ReplayReport
+
+Who = TypeVar("Who", str, int)
 
 _STOP_SECONDS = 4.0  # for the roles to end by themselves
 _ANSWER_SECONDS = 1.0  # for a last question to a role
@@ -26,9 +27,16 @@ class Ending:
     """In this order: stop, ask, newest_params, network_files."""
 
     def __init__(
-        self, replay: Role, learner: Role, evaluator: Role, actors: Sequence[Role], observer: Observer
+        self,
+        replay: Role,
+        shards: Sequence[Role],
+        learner: Role,
+        evaluator: Role,
+        actors: Sequence[Role],
+        observer: Observer,
     ) -> None:
         self._replay = replay
+        self._shards = shards
         self._learner = learner
         self._evaluator = evaluator
         self._actors = actors
@@ -49,6 +57,7 @@ class Ending:
         _ask(self._evaluator, "seconds", self._observer.take_evaluator_seconds)
         self._ask_actors()
         _ask(self._learner, "stats", self._observer.take_learner)
+        self._ask_shards()
         _ask(self._replay, "report", take_replay, self._observer.episodes_seen, group=None)
 
     def newest_params(self) -> Params | None:
@@ -73,18 +82,31 @@ class Ending:
         return files
 
     def _ask_actors(self) -> None:
-        """All at once, because there may be many."""
         asked = {role.call("stats", group=CONTROL_GROUP): role.process for role in self._actors if role.ready}
-        answered = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)[0] if asked else []
-        for ref in answered:
-            with suppress(RayError):
-                self._observer.take_actor(asked[ref], ray.get(ref))
+        for process, stats in _answers(asked):
+            self._observer.take_actor(process, stats)
+
+    def _ask_shards(self) -> None:
+        asked = {role.call("stats"): shard for shard, role in enumerate(self._shards) if role.ready}
+        for shard, stats in _answers(asked):
+            self._observer.take_shard(shard, stats)
 
     def _encode(self, params: Params) -> bytes:
         """By the learner, which has torch at hand, while it answers."""
         encoded: list[bytes] = []
         _ask(self._learner, "encode", encoded.append, params.arrays)
         return encoded[0] if encoded else encode_network(params.arrays)
+
+
+def _answers(asked: dict[Any, Who]) -> Iterator[tuple[Who, Any]]:
+    """Of these calls, all under way at once because there may be many; who does not answer is left out."""
+    answered = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)[0] if asked else []
+    for ref in answered:
+        try:
+            stats = ray.get(ref)
+        except RayError:
+            continue
+        yield asked[ref], stats
 
 
 def _ask(

@@ -21,7 +21,7 @@ from driver.ray_metrics import RayMetrics, samples
 from driver.run_folder import RunFolder
 from learner.learner_stats import LearnerStats
 from replay_server.episode_log import EpisodesReply
-from replay_server.server import ActorCounts, ReplayReport, ReplayStats
+from replay_server.stats import ActorCounts, ReplayReport, ReplayStats, ShardStats
 
 
 class Solved(NamedTuple):
@@ -50,9 +50,11 @@ class Observer:
         self._replay: ReplayStats | None = None
         self._actors = ActorAnswers(seconds)
         self._evaluator_seconds: dict[str, float] = {}
+        self._asked_shards: dict[int, ShardStats] = {}  # beside a coordinator, which does not know this of them
         self.looks_seen = 0  # the number of the next look to ask for
         self.last_look: Look | None = None  # that is no confirmation
         self.progress: Progress | None = None
+        self.shards: tuple[ShardStats, ...] = ()  # of that moment
         self.solved: Solved | None = None
 
     @property
@@ -79,8 +81,16 @@ class Observer:
         """Where the evaluator's time went."""
         self._evaluator_seconds = seconds
 
+    def take_shard(self, shard: int, stats: ShardStats) -> None:
+        """What one of several replay shards tells of itself, for the next moment."""
+        self._asked_shards[shard] = stats
+
     def take_replay(self, report: ReplayReport, alive: int, restarts: int, unanswered: str = "") -> Progress:
         """A new moment of the run, for files and metrics. `unanswered`: whom the driver waits for, if anybody."""
+        if self._asked_shards:
+            shards = tuple(stats for _, stats in sorted(self._asked_shards.items()))
+            report = report._replace(stats=report.stats._replace(shards=shards))
+        self.shards = report.stats.shards
         self._folder.add_episodes(report.episodes.rows, self._episodes.next, self._seconds())
         self._episodes = report.episodes._replace(rows=[])
         self._replay = report.stats
@@ -107,9 +117,9 @@ class Observer:
 
         `restarts`: of each actor, by its id.
         """
-        shards = self._replay.shards if self._replay else ()
+        known = len(self.shards) == self._config.replay.replay_shards  # else it is not certain which is which
         actors = [self._actor_progress(actor_id, count) for actor_id, count in enumerate(restarts)]
-        self._metrics.export(samples(self._config, self.progress, actors, shards, alive))
+        self._metrics.export(samples(self._config, self.progress, actors, self.shards if known else (), alive))
 
     def take_looks(self, reply: LooksReply) -> None:
         """New looks; the first confirmation that holds solves the run."""

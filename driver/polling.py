@@ -14,7 +14,7 @@ from driver.progress import Progress
 from driver.topology import Role
 from learner.client import CONTROL_GROUP
 from learner.learner_stats import LearnerStats
-from replay_server.server import ReplayReport
+from replay_server.stats import ReplayReport
 
 _POLL_SECONDS = 1.0
 _SILENCE_SECONDS = 3.0  # of the learner, before the others are asked without it
@@ -27,6 +27,7 @@ class Polling:
     def __init__(
         self,
         replay: Role,
+        shards: Sequence[Role],
         learner: Role,
         evaluator: Role,
         actors: Sequence[Role],
@@ -38,6 +39,7 @@ class Polling:
     ) -> None:
         """`restarts`: actors replaced until now."""
         self._replay = replay
+        self._shards = shards
         self._learner = learner
         self._evaluator = evaluator
         self._actors = actors
@@ -51,7 +53,7 @@ class Polling:
         self._heard: dict[str, float] = {}  # by process: when it last answered, or was first asked
 
     def poll_if_due(self) -> None:
-        """Asks the learner and on its answer the replay server, so that both speak of the same moment.
+        """Asks the learner and on its answer the replay server or its shards, so that all speak of the same moment.
 
         A learner that has not answered for a while does not keep the rest from being seen.
         """
@@ -84,6 +86,8 @@ class Polling:
         self._ask_replay("")
 
     def _ask_replay(self, unanswered: str) -> None:
+        for shard, role in enumerate(self._shards):
+            self._calls.ask_once(role.name, role, "stats", partial(self._observer.take_shard, shard))
         take = partial(self._take_replay, unanswered)
         self._calls.ask_once("replay", self._replay, "report", take, self._observer.episodes_seen)
 

@@ -10,7 +10,7 @@ from common.config import Config
 from common.time_use import ACTIVITIES, column
 from common.types import Look
 from learner.learner_stats import LearnerStats
-from replay_server.server import ReplayStats
+from replay_server.stats import ReplayStats
 
 
 class Progress(NamedTuple):
@@ -42,6 +42,7 @@ class Progress(NamedTuple):
     replay_fill: float  # share of the capacity
     chunks: int
     duplicate_chunks: int
+    missing_chunks: int
     actors_alive: int  # that play and answer
     actor_restarts: int
     waiting_for: str
@@ -120,6 +121,7 @@ def observe(
         replay_fill=replay.replay_size / config.replay.replay_capacity_transitions,
         chunks=replay.chunks,
         duplicate_chunks=replay.duplicate_chunks,
+        missing_chunks=replay.missing_chunks,
         actors_alive=counts.actors_alive,
         actor_restarts=counts.actor_restarts,
         waiting_for=counts.waiting_for,

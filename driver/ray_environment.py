@@ -13,8 +13,11 @@ from common.messages import INLINE_LIMIT_VARIABLE
 # Ray has dozens of threads: memory creeps up for many minutes, though nothing is lost.
 _ARENAS = 2
 _M_ARENA_MAX = -8  # malloc.h
+TIMELINE_CALLS = 20_000  # of all roles, the newest: some minutes of a run
+FOR_WORKERS = {"MALLOC_ARENA_MAX": str(_ARENAS)}
+"""Where Ray's nodes start the workers and not this process."""
 _ALWAYS = {
-    "MALLOC_ARENA_MAX": str(_ARENAS),  # for the processes started from here on
+    **FOR_WORKERS,  # for the processes started from here on
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # its new default, which silences a warning
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` every worker would resolve its dependencies again
@@ -34,6 +37,8 @@ _EMBEDDED = {
     # Larger messages than Ray's default of 100 KiB travel with their call: on one machine the object store, which is
     # the raylet's work, costs more than another copy. So a reply can carry more minibatches, and a chunk more rows.
     INLINE_LIMIT_VARIABLE: "4000000",
+    # With --timeline Ray's GCS keeps so many calls in memory, 4 kB each.
+    "RAY_task_events_max_num_task_in_gcs": str(TIMELINE_CALLS),
     # The raylet sleeps a second when its own store's socket is not there at once.
     "RAY_raylet_client_connect_timeout_milliseconds": "20",
     "RAY_raylet_client_num_connect_attempts": "500",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
@@ -19,15 +18,9 @@ _ROLE_BYTES = 130 * MB  # a process with Ray, numpy and gymnasium
 _EPISODE_ENVIRONMENTS = 100  # the evaluator's
 
 
-class Roles(NamedTuple):
-    """CPUs asked of Ray."""
-
-    actors: int
-
-    @property
-    def cpus(self) -> int:
-        """One for each actor, the replay server, the learner and the evaluator."""
-        return self.actors + 3
+def replay_processes(shards: int) -> int:
+    """The shards, and their coordinator where they are several."""
+    return shards + (shards > 1)
 
 
 def available_memory() -> int:
@@ -45,11 +38,20 @@ def check_memory(config: Config, environment: EnvironmentSpec, available: int) -
     capacity, actors = config.replay.replay_capacity_transitions, config.actor.actors
     environment_bytes = 2048 + 64 * environment.observation_size * (config.actor.n_step + 1)
     actor_bytes = _ROLE_BYTES + config.actor.envs_per_actor * environment_bytes
-    fixed = _RAY_BYTES + _LEARNER_BYTES + 2 * _ROLE_BYTES + _EPISODE_ENVIRONMENTS * environment_bytes
+    shards = config.replay.replay_shards
+    without_replay = _RAY_BYTES + _LEARNER_BYTES + _ROLE_BYTES + _EPISODE_ENVIRONMENTS * environment_bytes
+    fixed = without_replay + replay_processes(shards) * _ROLE_BYTES
     if fixed + capacity * row + actors * actor_bytes <= available:
         return
     have = f"{available / MB:,.0f} MB are available"
-    if fixed + _ROLE_BYTES + 1000 * row > available:
+    least = _ROLE_BYTES + 1000 * row  # for one actor and a small ring
+    if shards > 1 and fixed + least > available:
+        fits = max(1, (available - without_replay - least) // _ROLE_BYTES - 1)  # one of the processes coordinates
+        raise BadInput(
+            f"--replay-shards {shards}: their processes need {(fixed - without_replay) / MB:,.0f} MB and {have}; "
+            f"at most {fits:,} would fit"
+        )
+    if fixed + least > available:
         raise BadInput(
             f"--actors {actors}: not even one actor fits, {have} and Ray with the learner needs {fixed / MB:,.0f}"
         )
@@ -71,19 +73,6 @@ def check_memory(config: Config, environment: EnvironmentSpec, available: int) -
     raise BadInput(
         f"--actors {actors}: they need {actors * actor_bytes / MB:,.0f} MB and {have}; "
         f"at most {max(1, for_actors // actor_bytes):,} would fit"
-    )
-
-
-def check_cpus(config: Config, cluster_cpus: float) -> None:
-    """Raises BadInput unless an attached cluster has a CPU for every role."""
-    roles = Roles(config.actor.actors)
-    if roles.cpus <= cluster_cpus:
-        return
-    fits = int(cluster_cpus) - (roles.cpus - roles.actors)
-    what = f"at most {fits} actors would fit" if fits >= 1 else "it needs at least 4"
-    raise BadInput(
-        f"--actors {config.actor.actors}: actors, replay server, learner and evaluator need {roles.cpus} CPUs and the "
-        f"cluster has {cluster_cpus:g}; {what}"
     )
 
 

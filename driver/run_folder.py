@@ -23,14 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.config import BadInput, Config
-from common.run_files import CONFIG, EPISODES, METRICS, SUMMARY
+from common.process import this_process
+from common.run_files import CONFIG, EPISODES, FLUSH_SECONDS, METRICS, SUMMARY, TENSORBOARD
 from common.time_use import columns
 from common.types import EnvironmentSpec, Look
 from driver.progress import Progress
+from driver.tensorboard import EventFile
 from replay_server.episode_log import EpisodeRows
 
 _PACKAGES = ["torch", "gymnasium", "numpy", "ray", "pyarrow", "matplotlib"]
-_FLUSH_SECONDS = 5.0
 
 
 def default_run_dir(env: str, seed: int, kind: str = "") -> Path:
@@ -58,8 +59,9 @@ def create_run_dir(path: Path) -> Path:
 class RunFolder:
     """Writes one run's files."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tensorboard: bool = False) -> None:
         self.path = path
+        self._event_file = EventFile(path / TENSORBOARD) if tensorboard else None
         self._episodes = PartWriter(path / EPISODES)
         self._metrics = PartWriter(path / METRICS)
         self._episode_columns: list[dict[str, NDArray[Any]]] = []
@@ -82,6 +84,7 @@ class RunFolder:
             },
             "git_commit": _git_commit(),
             "command_line": sys.argv,
+            "process": this_process()._asdict(),
         }
         self._write_json(CONFIG, content)
 
@@ -108,11 +111,11 @@ class RunFolder:
 
     def add_progress(self, progress: Progress) -> None:
         """One row a second."""
-        self._metric_rows.append({"kind": "progress", **progress._asdict(), **progress.time_use})
+        self._add_metrics({"kind": "progress", **progress._asdict(), **progress.time_use})
 
     def add_look(self, look: Look, seconds: float) -> None:
         """One row a look or confirmation; its steps are those of the params it is about."""
-        self._metric_rows.append(
+        self._add_metrics(
             {
                 "kind": "confirmation" if look.confirmation else "look",
                 "seconds": seconds,
@@ -132,7 +135,7 @@ class RunFolder:
 
     def flush_if_due(self) -> None:
         """Writes what has come in, every few seconds."""
-        if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -145,13 +148,25 @@ class RunFolder:
         self._metrics.write(pa.Table.from_pylist(self._metric_rows, schema=metrics_schema()))
         self._episode_columns.clear()
         self._metric_rows.clear()
+        if self._event_file:
+            self._event_file.flush()
         self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        """Nothing is added after this; a summary and networks may still be written."""
+        if self._event_file:
+            self._event_file.close()
 
     def write_network(self, name: str, content: bytes) -> None:
         """As encode_network made it."""
         temporary = self.path / f".{name}"
         temporary.write_bytes(content)
         temporary.rename(self.path / name)
+
+    def _add_metrics(self, row: dict[str, Any]) -> None:
+        self._metric_rows.append(row)
+        if self._event_file:
+            self._event_file.add(row, time.time())
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
         temporary = self.path / f".{name}"

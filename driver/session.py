@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import ray
-from ray.exceptions import RuntimeEnvSetupError
+from ray.exceptions import RayError
 
 from common.config import BadInput
+from driver.code_for_nodes import runtime_env
 from driver.lean_ray import lean
 from driver.processes import descendants, kill
 from driver.ray_environment import token_file
 from driver.resources import OBJECT_STORE_BYTES
 
-_EXCLUDED_FROM_CLUSTER = [".git", ".venv", "venv", "runs", "results", "docs", "*.parquet", "__pycache__", ".mypy_cache"]
+if TYPE_CHECKING:
+    from driver.head import Head
+
 _PROCESSES_END_SECONDS = 0.1  # what is left of Ray then only looks for its parent now and then, with nothing to save
-_ANSWER_SECONDS = 5.0  # for somebody to listen at an address
 
 
 class RaySession:
     """Started by `start_embedded` or `attach`; ended by `close`."""
 
-    def __init__(self, description: str, dashboard_url: str | None, embedded: bool) -> None:
+    def __init__(self, description: str, dashboard_url: str | None, head: Head | None) -> None:
+        """`head`: of a cluster; None embedded."""
         self.description = description
         self.dashboard_url = dashboard_url
-        self.embedded = embedded
+        self.head = head
+        self.embedded = head is None
 
     def close(self) -> None:
         """Leaves Ray; an embedded one ends with all its processes."""
@@ -39,47 +43,52 @@ class RaySession:
             kill(alive)
 
 
-def start_embedded(cpus: int, dashboard: bool) -> RaySession:
-    """A Ray of our own, on loopback only, never one that happens to run here."""
+def start_embedded(cpus: float, dashboard: bool, dashboard_port: int | None = None) -> RaySession:
+    """A Ray of our own, on loopback only, never one that happens to run here. Raises BadInput on a port in use."""
+    if dashboard and dashboard_port is not None:
+        _check_free(dashboard_port)
     with lean(dashboard):
         context = _init(
             address="local",
-            num_cpus=max(cpus, os.cpu_count() or 1),
+            num_cpus=max(math.ceil(cpus), os.cpu_count() or 1),
             include_dashboard=dashboard,
+            dashboard_port=dashboard_port,
             object_store_memory=OBJECT_STORE_BYTES,
         )
     _narrow_token_file()
-    return RaySession(f"embedded Ray {ray.__version__}", _url(context), embedded=True)
+    return RaySession(f"embedded Ray {ray.__version__}", _url(context), head=None)
 
 
-def attach(address: str) -> RaySession:
-    """A running cluster. Raises BadInput where it cannot be reached."""
-    if address.startswith("ray://"):
-        raise BadInput(f"--address {address}: Ray Client is too slow for this; use ray job submit on the cluster")
-    if address != "auto":
-        _refuse_a_silent_address(address)
+def attach(address: str, env: str) -> RaySession:
+    """A running cluster; the module named in `env` travels along. Raises BadInput where it cannot be joined."""
+    from driver.head import find_head  # here, because an embedded run needs none of what it imports
+
+    head = find_head(address)
+    ray_version = head.knock()
+    if ray_version != ray.__version__:
+        raise BadInput(f"--address {address}: the cluster runs Ray {ray_version}, the driver {ray.__version__}")
+    head.check_node_of_this_host()
     try:
-        context = _init(address=address, runtime_env=_runtime_env())
-    except (ConnectionError, RuntimeError, ValueError, RuntimeEnvSetupError) as error:
+        context = _init(address=head.address, runtime_env=runtime_env(env))
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise BadInput(
-            f"--address {address}: no Ray cluster answers there ({reason}); use auto or host:port of a running head, "
-            "or leave it out. A protected one wants its token in RAY_AUTH_TOKEN, in a file that RAY_AUTH_TOKEN_PATH "
-            "names, or in ~/.ray/auth_token"
-        ) from None
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    where = f"Ray {ray.__version__} cluster at {address}, {len(nodes)} nodes, {cluster_cpus():g} CPUs"
-    return RaySession(where, _url(context), embedded=False)
-
-
-def cluster_cpus() -> float:
-    """Logical CPUs of all nodes."""
-    return float(ray.cluster_resources().get("CPU", 0))
+        raise BadInput(f"--address {address}: the Ray cluster there does not take this run in ({reason})") from None
+    nodes = head.nodes()
+    cpus = sum(node.resources.get("CPU", 0.0) for node in nodes)
+    where = f"{address} ({head.address})" if address == "auto" else address
+    return RaySession(
+        f"Ray {ray.__version__} cluster at {where}: {len(nodes)} nodes, {cpus:g} CPUs", _url(context), head
+    )
 
 
 def cluster_memory() -> int:
     """Bytes of all nodes that Ray gives to processes."""
     return int(ray.cluster_resources().get("memory", 0))
+
+
+def own_node() -> str:
+    """The id of the node through which this driver works."""
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def leave_ray() -> None:
@@ -91,31 +100,20 @@ def _init(**options: Any) -> Any:
     return ray.init(log_to_driver=False, logging_level="ERROR", **options)
 
 
-def _refuse_a_silent_address(address: str) -> None:
-    """Ray would try again for minutes. Raises BadInput."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise BadInput(f"--address {address}: must be auto, or host:port of a running head such as 10.0.0.1:6379")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
-    except (OSError, UnicodeError) as error:
-        raise BadInput(
-            f"--address {address}: nobody listens there ({error}); use auto or host:port of a running head, "
-            "or leave it out"
-        ) from None
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadInput(
+                f"--dashboard-port {port}: cannot be listened on ({error.strerror}); name another, or leave it out for "
+                "the next free one from 8265 on"
+            ) from None
 
 
 def _url(context: Any) -> str | None:
     url = context.dashboard_url
     return f"http://{url}" if url else None
-
-
-def _runtime_env() -> dict[str, Any] | None:
-    """Brings the working tree to every node, unless a submitted job did already."""
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        return None
-    root = Path(__file__).resolve().parent.parent
-    return {"working_dir": str(root), "excludes": _EXCLUDED_FROM_CLUSTER}
 
 
 def _narrow_token_file() -> None:

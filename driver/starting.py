@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from driver.calls import Calls
 from driver.topology import Role
+from driver.whereabouts import Whereabouts, whereabouts
+
+_ASK_AGAIN_SECONDS = 0.2
 
 
 class Starting:
     """The roles from their creation until they are up."""
 
     def __init__(
-        self, roles: Sequence[Role], calls: Calls, seconds: Callable[[], float], on_ready: Callable[[Role], None]
+        self,
+        roles: Sequence[Role],
+        calls: Calls,
+        seconds: Callable[[], float],
+        on_ready: Callable[[Role, Whereabouts], None],
+        with_versions: bool,
     ) -> None:
-        """`seconds`: since the start that seconds_to_solve counts from."""
+        """`seconds`: since the start that seconds_to_solve counts from. `with_versions`: see Whereabouts."""
         self._roles = roles
         self._calls = calls
         self._seconds = seconds
         self._on_ready = on_ready
+        self._with_versions = with_versions
+        self._ask_again: dict[str, tuple[float, Role]] = {}  # by role name: when, and whom
         self.ready_seconds: dict[str, float] = {}  # when each first came up
 
     def create_all(self) -> None:
         """In their order: Ray starts as many processes at once as there are cores."""
         for role in self._roles:
             role.handle = role.create()
-            self.await_ready(role)
+            self._ask(role)
         self.ready_seconds["roles created"] = self._seconds()
 
     def created(self) -> list[Role]:
@@ -39,18 +48,28 @@ class Starting:
         return [role for role in self.created() if not role.ready]
 
     def waited_seconds(self) -> float:
-        """For the one that has been on the way for longest; 0 where nobody is."""
+        """For the one that has been on the way for longest; 0 where nobody is, or all may wait."""
         now = time.monotonic()
-        return max((now - role.starting_since for role in self.missing()), default=0.0)
+        return max((now - role.starting_since for role in self.missing() if not role.may_wait), default=0.0)
 
-    def await_ready(self, role: Role) -> None:
-        """A new process, or one that Ray puts in the place of a dead one."""
-        role.ready = role.running = False
-        role.starting_since = time.monotonic()
+    def await_again(self, role: Role) -> None:
+        """Its process could not be reached: it has died, or the connection has. Ray says which only by and by."""
+        if role.ready or role.running:
+            role.ready = role.running = False
+            role.starting_since = time.monotonic()
+        self._ask_again[role.name] = (time.monotonic() + _ASK_AGAIN_SECONDS, role)
 
-        def is_ready(_: Any) -> None:
+    def ask_again_if_due(self) -> None:
+        """Those of `await_again`."""
+        for due, role in list(self._ask_again.values()):
+            if time.monotonic() >= due:
+                del self._ask_again[role.name]
+                self._ask(role)
+
+    def _ask(self, role: Role) -> None:
+        def is_ready(where: Whereabouts) -> None:
             role.ready = True
             self.ready_seconds.setdefault(role.name, self._seconds())
-            self._on_ready(role)
+            self._on_ready(role, where)
 
-        self._calls.watch(role, role.call("__ray_ready__"), is_ready)
+        self._calls.watch(role, role.call("__ray_call__", whereabouts, self._with_versions), is_ready)

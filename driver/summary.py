@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common.config import Config
-from common.run_files import CURVE, Q_NETWORK
+from common.run_files import CURVE, Q_NETWORK, TENSORBOARD, TIMELINE
 from common.types import EnvironmentSpec
 from driver.progress import samples_per_insert
 from driver.supervisor import Outcome
@@ -41,10 +41,16 @@ def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dic
         "samples_per_insert": samples_per_insert(config, learner_steps, transitions),
         "policy_lag_mean": progress.policy_lag_mean if progress else None,
         "policy_lag_max": progress.policy_lag_max if progress else None,
+        "replay_shards": [
+            {"transitions": shard.transitions, "size": shard.size, "sampled": shard.sampled} for shard in outcome.shards
+        ],
+        "chunks": progress.chunks if progress else 0,
         "duplicate_chunks": progress.duplicate_chunks if progress else 0,
+        "missing_chunks": progress.missing_chunks if progress else 0,
         "actor_restarts": progress.actor_restarts if progress else 0,
         "seed": config.run.seed,
         "actors": config.actor.actors,
+        "nodes": outcome.nodes,
         "stopped_by": outcome.stopped_by,
         "error": f"{failure.role}: {failure.text}" if failure else None,
     }
@@ -69,6 +75,10 @@ def closing_lines(summary: dict[str, Any], folder: Path, environment: Environmen
         lines.append(f"  python launch.py --initial-params {folder}")
     if (folder / CURVE).exists():
         lines.append(f"picture: {folder / CURVE}")
+    if (folder / TIMELINE).exists():
+        lines.append(f"timeline, for https://ui.perfetto.dev: {folder / TIMELINE}")
+    if (folder / TENSORBOARD).exists():
+        lines.append(f"scalars: tensorboard --logdir {folder / TENSORBOARD}")
     return lines
 
 

@@ -1,39 +1,46 @@
 """Supervisor: starts the roles, watches them, replaces killed actors, and ends the run for one of its reasons.
 
-Learning begins with the replay server, the learner and the first actors; the others come up beside it. The supervisor
-holds one outstanding call for each role's `run`, so the first error ends the run at once, with the role's name and the
-real traceback.
+Learning begins with the replay server or its shards, the learner and the first actors; the others come up beside it.
+The supervisor holds one outstanding call for each role's `run`, so the first error ends the run at once, with the
+role's name and the real traceback.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError, RayError, RayTaskError
 
 from actors.evaluator import LooksReply
 from common.config import Config
+from common.messages import inline_limit_bytes
 from common.types import Look
 from driver.calls import Calls
 from driver.display import Display
 from driver.ending import Ending
+from driver.head_watch import CLUSTER, HeadWatch
 from driver.observer import Observer, Solved
 from driver.polling import Polling
 from driver.progress import Progress
 from driver.ray_metrics import RayMetrics
+from driver.replacing import Replacing
 from driver.run_folder import RunFolder
 from driver.signals import StopSignals
 from driver.starting import Starting
 from driver.topology import LOOKS_GROUP, Role, Topology
+from driver.whereabouts import Whereabouts, mismatch, versions
 from learner.client import ParamsBroadcaster, ParamsReader
 from replay_server.client import ReplayWriter
+from replay_server.stats import ShardStats
+
+if TYPE_CHECKING:
+    from driver.head import Head
 
 _TICK_SECONDS = 0.2
 _FIRST_ACTORS = 3  # learning from fewer takes more steps
@@ -54,10 +61,12 @@ class Outcome:
     stopped_by: str
     failure: Failure | None = None
     progress: Progress | None = None
+    shards: tuple[ShardStats, ...] = ()
     solved: Solved | None = None
     last_look: Look | None = None
     first_learner_step_seconds: float | None = None  # since the start that seconds_to_solve counts from
     ready_seconds: dict[str, float] = field(default_factory=dict)  # likewise, when each role first came up
+    nodes: dict[str, str] | None = None  # of a cluster, by role: where its last process was
     newest_version: int | None = None  # of the params that somebody still had
     networks: dict[str, bytes] = field(default_factory=dict)  # by file name
 
@@ -74,15 +83,21 @@ class Supervisor:
         metrics: RayMetrics,
         signals: StopSignals,
         seconds: Callable[[], float],
+        head: Head | None,
     ) -> None:
-        """`seconds`: since the start that seconds_to_solve counts from."""
+        """`seconds`: since the start that seconds_to_solve counts from. `head`: of the cluster, if this is one."""
         self._config = config
         self._folder = folder
         self._display = display
         self._signals = signals
         self._seconds = seconds
         self._observer = Observer(config, folder, display, metrics, seconds)
-        self._replay = Role("replay server", lambda: topology.replay)
+        name = "replay-coordinator" if topology.shards else "replay server"
+        self._replay = Role(name, lambda: topology.replay)
+        self._shards = [
+            Role(f"replay-{shard}", partial(topology.shards.__getitem__, shard))
+            for shard in range(len(topology.shards))
+        ]
         self._learner = Role("learner", lambda: topology.learner)
         self._evaluator = Role("evaluator", topology.create_evaluator)
         self._actors = [
@@ -91,19 +106,23 @@ class Supervisor:
         ]
         self._calls = Calls(self._role_raised, self._process_died)
         first, others = self._actors[:_FIRST_ACTORS], self._actors[_FIRST_ACTORS:]
-        roles = [self._replay, self._learner, *first, self._evaluator, *others]
-        self._starting = Starting(roles, self._calls, seconds, self._became_ready)
+        roles = [self._replay, *self._shards, self._learner, *first, self._evaluator, *others]
+        self._versions = versions() if head else {}
+        self._starting = Starting(roles, self._calls, seconds, self._became_ready, with_versions=head is not None)
+        self._replacing = Replacing(self._actors, config.run.actor_restarts_per_minute, head, display)
+        self._head_watch = HeadWatch(head) if head else None
         self._polling = Polling(
-            self._replay, self._learner, self._evaluator, self._actors,
-            self._calls, self._observer, display, lambda: self._restart_count,
+            self._replay, self._shards, self._learner, self._evaluator, self._actors,
+            self._calls, self._observer, display, lambda: self._replacing.count,
         )  # fmt: skip
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
         self._started = False
         self._stopped_by: str | None = None
         self._failure: Failure | None = None
         self._peer_failure: tuple[float, Failure] | None = None
-        self._restarts: deque[float] = deque()
-        self._restart_count = 0
+        self._playing = time.monotonic()  # when some actor last played
+        for role in roles:
+            role.may_wait = config.placement.wait_for_resources
 
     def run(self) -> Outcome:
         """Until the run ends, for whatever reason; the roles are gone then."""
@@ -112,7 +131,7 @@ class Supervisor:
             while self._stopped_by is None:
                 self._calls.collect(_TICK_SECONDS)
                 self._tick()
-            ending = Ending(self._replay, self._learner, self._evaluator, self._actors, self._observer)
+            ending = Ending(self._replay, self._shards, self._learner, self._evaluator, self._actors, self._observer)
             reached_a_limit = self._stopped_by in ("max_env_steps", "max_learner_steps", "max_seconds")
             ending.stop([] if self._failure else self._outstanding_runs(), final_look=reached_a_limit)
             ending.ask(self._polling.observe)
@@ -126,13 +145,18 @@ class Supervisor:
             stopped_by=self._stopped_by,
             failure=self._failure,
             progress=self._observer.progress,
+            shards=self._observer.shards,
             solved=self._observer.solved,
             last_look=self._observer.last_look,
             first_learner_step_seconds=self._observer.first_learner_step_seconds,
             ready_seconds=self._starting.ready_seconds,
+            nodes=self._nodes() if self._versions else None,
             newest_version=newest.version if newest else None,
             networks=networks,
         )
+
+    def _nodes(self) -> dict[str, str]:
+        return {role.name: role.whereabouts.node for role in self._starting.created() if role.whereabouts}
 
     # What may end a run
 
@@ -145,7 +169,11 @@ class Supervisor:
             self._end("max_seconds")
         if self._peer_failure is not None and now - self._peer_failure[0] > _CAUSE_SECONDS:
             self._fail(*self._peer_failure[1])
+        if self._head_watch is not None and (complaint := self._head_watch.complaint()) is not None:
+            self._fail(CLUSTER, complaint)
         if self._stopped_by is None:
+            self._starting.ask_again_if_due()
+            self._replacing.look_for_lost_nodes()
             self._check_readiness()
         if self._started:
             self._polling.poll_if_due()
@@ -164,43 +192,75 @@ class Supervisor:
         failure = Failure(role.name, _plain(str(error)))
         if isinstance(error.cause, RayActorError | ObjectLostError):
             self._peer_failure = self._peer_failure or (time.monotonic(), failure)
-            self._calls.watch(
-                self._replay, self._replay.call("report", self._observer.episodes_seen), lambda report: None
-            )
+            for peer in (self._replay, *self._shards):
+                self._calls.watch(peer, peer.call("__ray_ready__"), lambda _: None)
         else:
             self._fail(*failure)
 
     def _process_died(self, role: Role, error: RayError) -> None:
+        """Or it cannot be reached any more."""
         if role not in self._actors:
-            self._fail(role.name, f"its process died\n{error}")
+            where = role.whereabouts
+            node = f" with its node {where.node}" if where and self._replacing.has_left(where) else ""
+            self._fail(role.name, f"its process died{node}\n{error}")
         elif isinstance(error, ActorDiedError) and error.actor_init_failed:
             self._fail(role.name, _plain(str(error)))
         else:
-            self._replace(role, error)
+            # Every outstanding call to it fails; only the first may count.
+            self._calls.forget(role)
+            self._starting.await_again(role)
 
     # Starting
 
-    def _became_ready(self, role: Role) -> None:
+    def _became_ready(self, role: Role, where: Whereabouts) -> None:
         """A new role, or an actor's replacement."""
-        if self._started and self._stopped_by is None and role in self._actors:
+        if self._versions and (wrong := mismatch(self._versions, where)) is not None:
+            self._fail(role.name, f"{wrong}; every node needs the same versions")
+        before, role.whereabouts = role.whereabouts, where
+        if self._stopped_by is not None or role not in self._actors:
+            return
+        if before is not None and before.is_same_process(where):
+            # Only the connection had broken: its `run` goes on, and nobody would hear how it ends.
+            role.restarted_on_purpose = True
+            ray.kill(role.handle, no_restart=False)
+            self._starting.await_again(role)
+            return
+        if before is not None and (failure := self._replacing.replaced(role, before)) is not None:
+            self._fail(role.name, failure)
+        elif self._started:
             self._run_actor(role)
 
     def _check_readiness(self) -> None:
-        missing = self._starting.missing()
         patience = self._config.run.ready_seconds
-        if missing and self._starting.waited_seconds() > patience:
+        missing = self._starting.missing()
+        if self._starting.waited_seconds() > patience:
+            missing = [role for role in missing if not role.may_wait]
             names = ", ".join(role.name for role in missing)
             self._fail(missing[0].name, f"not ready after {patience:g} s: {names}; wait longer with --ready-seconds")
-        elif not self._started:
-            self._display.starting(f"waiting for {', '.join(role.name for role in missing)}")
+        elif self._started:
+            self._check_somebody_plays(patience)
+        else:
+            names = ", ".join(role.name for role in missing)
+            room = ", until there is room" if self._config.placement.wait_for_resources else ""
+            self._display.starting(f"waiting for {names}{room}")
             enough_actors = sum(role.ready for role in self._actors) >= min(_FIRST_ACTORS, len(self._actors))
-            if self._replay.ready and self._learner.ready and enough_actors:
+            first = (self._replay, *self._shards, self._learner)
+            if all(role.ready for role in first) and enough_actors:
                 self._start()
+
+    def _check_somebody_plays(self, patience: float) -> None:
+        now = time.monotonic()
+        if any(role.running for role in self._actors):
+            self._playing = now
+        elif now - self._playing > patience and not self._config.placement.wait_for_resources:
+            self._fail("actors", f"none has played for {patience:g} s; wait longer with --ready-seconds")
 
     def _start(self) -> None:
         """Sets everybody going who is there; the others follow."""
         self._started = True
-        broadcaster = ParamsBroadcaster(self._replay.handle, self._evaluator.handle)
+        # Several actors on a node share one copy of an object; on a single machine a copy for each is the faster one.
+        by_value_bytes = 0 if self._versions else inline_limit_bytes()
+        broadcaster = ParamsBroadcaster(self._replay.handle, self._evaluator.handle, by_value_bytes)
         # Learner and actors all end when the replay server says stop: at max_env_steps, in any order.
         self._watch_run(
             self._learner,
@@ -214,28 +274,11 @@ class Supervisor:
                 self._run_actor(role)
 
     def _run_actor(self, role: Role) -> None:
-        writer, reader = ReplayWriter(self._replay.handle), ParamsReader(self._learner.handle)
+        rings = self._shards or [self._replay]
+        writer = ReplayWriter(*(ring.handle for ring in rings))
+        reader = ParamsReader(self._learner.handle)
         run = role.call("run", role.incarnation, writer, reader)
         self._watch_run(role, run, lambda _: self._end("max_env_steps"))
-
-    def _replace(self, role: Role, error: RayError) -> None:
-        """Ray restarts the process; here is the budget, and the new process's `run`."""
-        # Every outstanding call to the dead process fails; only the first may count.
-        self._calls.forget(role)
-        now = time.monotonic()
-        self._restarts.append(now)
-        while now - self._restarts[0] > 60:
-            self._restarts.popleft()
-        budget = self._config.run.actor_restarts_per_minute
-        if len(self._restarts) > budget:
-            self._fail(
-                role.name, f"{len(self._restarts)} actor processes died within a minute, {budget} are replaced\n{error}"
-            )
-            return
-        self._restart_count += 1
-        role.incarnation += 1
-        self._display.say(f"{role.name}: its process died; replaced (number {role.incarnation})", style="yellow")
-        self._starting.await_ready(role)
 
     # Watching
 

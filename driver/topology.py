@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from ray.actor import ActorHandle
 
+from driver.whereabouts import Whereabouts
+
 LOOKS_GROUP = "looks"  # the evaluator's concurrency group for the question that waits for a look
 
 
@@ -18,7 +20,8 @@ class Topology(NamedTuple):
     Only the driver creates Ray actors, because the death of a creator kills what it created.
     """
 
-    replay: ActorHandle[Any]
+    replay: ActorHandle[Any]  # the replay server; of several shards their coordinator
+    shards: tuple[ActorHandle[Any], ...]  # none beside a single replay server
     learner: ActorHandle[Any]
     create_evaluator: Callable[[], ActorHandle[Any]]
     create_actor: Callable[[int], ActorHandle[Any]]  # by actor id
@@ -35,6 +38,9 @@ class Role:
     running: bool = False
     silent: bool = False  # left a last question unanswered
     incarnation: int = 0
+    whereabouts: Whereabouts | None = None  # of its last process that came up
+    may_wait: bool = False  # for room on the cluster, while others work
+    restarted_on_purpose: bool = False
     starting_since: float = field(default_factory=time.monotonic)
 
     def call(self, method: str, *args: Any, group: str | None = None) -> Any:

@@ -6,9 +6,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,12 @@ from common.config import BadInput, Config, resolve, rows_per_call
 from common.environment import probe
 from common.params import check_arrays, layer_shapes
 from common.types import EnvironmentSpec
-from driver import resources, run_folder, session
+from driver import placement, resources, run_folder, session
 from driver.clock import process_age_seconds
+from driver.code_for_nodes import is_submitted_job
 from driver.display import Display
+from driver.head_watch import CLUSTER
+from driver.placement import Placement
 from driver.profile import print_start, print_time_use
 from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
@@ -29,7 +32,11 @@ from driver.session import RaySession
 from driver.signals import StoppedEarly, StopSignals
 from driver.summary import closing_lines, summarize_run
 from driver.supervisor import Outcome, Supervisor
+from driver.timeline import draw_timeline
 from driver.topology import Topology
+
+if TYPE_CHECKING:
+    from driver.head import Head
 
 
 class Plan(NamedTuple):
@@ -42,7 +49,7 @@ class Plan(NamedTuple):
     initial_params: dict[str, NDArray[np.float32]] | None
 
 
-BuildTopology = Callable[[Plan, str], Topology]
+BuildTopology = Callable[[Plan, str, Placement], Topology]
 
 
 def make_plan(config: Config, embedded: bool) -> Plan:
@@ -61,25 +68,38 @@ def make_plan(config: Config, embedded: bool) -> Plan:
     )
 
 
-def start_session(config: Config, environment: EnvironmentSpec, display: Display) -> RaySession:
+def start_session(config: Config, environment: EnvironmentSpec, display: Display) -> tuple[RaySession, Placement]:
     """Embedded, or attached where an address is given. Says where, and how to see more. Raises BadInput."""
     address = config.run.address or os.environ.get("RAY_ADDRESS")
     if address is None:
-        ray_session = session.start_embedded(resources.Roles(config.actor.actors).cpus, config.run.dashboard)
+        ray_session = session.start_embedded(placement.cpus(config), config.run.dashboard, config.run.dashboard_port)
     else:
         if config.run.address is None:
             display.say(f"RAY_ADDRESS is set, so this run attaches to {address}")
-        ray_session = session.attach(address)
-        try:
-            resources.check_cpus(config, session.cluster_cpus())
-            resources.check_memory(config, environment, session.cluster_memory())
-        except BadInput:
-            ray_session.close()
-            raise
+        ray_session = session.attach(address, config.run.env)
     display.say(ray_session.description)
     if ray_session.dashboard_url:
         display.say(f"dashboard: {ray_session.dashboard_url} (if it asks for a token: ray get-auth-token)")
-    return ray_session
+    try:
+        return ray_session, _place(config, environment, ray_session.head)
+    except BadInput:
+        ray_session.close()
+        raise
+
+
+def _place(config: Config, environment: EnvironmentSpec, head: Head | None) -> Placement:
+    """Raises BadInput where the nodes have other versions than the driver, or too little room."""
+    if head is None:
+        return Placement(config.placement, core=None)
+    from driver.nodes import check_versions  # here, because an embedded run has no other nodes
+
+    nodes = head.nodes()
+    home = placement.find_home(config.placement.core_node, nodes, session.own_node())
+    if not config.placement.wait_for_resources:
+        placement.check_totals(config, nodes, home)
+        resources.check_memory(config, environment, session.cluster_memory())
+    check_versions(nodes)
+    return placement.reserve(config, home)
 
 
 def train(config: Config, build_topology: BuildTopology, signals: StopSignals) -> int:
@@ -88,8 +108,12 @@ def train(config: Config, build_topology: BuildTopology, signals: StopSignals) -
     run = config.run
     path = Path(run.run_dir) if run.run_dir else run_folder.default_run_dir(run.env, run.seed)
     display = Display(plan.config, plan.solved_return)
-    with _folder_and_session(path, plan, display, signals):
-        summary = run_once(plan, path, display, signals, build_topology, process_age_seconds)
+    with _folder_and_session(path, plan, display, signals) as (ray_session, place):
+
+        def build(plan: Plan, namespace: str) -> Topology:
+            return build_topology(plan, namespace, place)
+
+        summary = run_once(plan, path, display, signals, build, process_age_seconds, ray_session.head)
     return exit_code(summary["stopped_by"])
 
 
@@ -105,7 +129,10 @@ def compare(
     plans = {entry.path: make_plan(entry.config, embedded=_is_embedded(config)) for entry in entries}
     first = plans[entries[0].path]
     display = Display(config, first.solved_return)
-    with _folder_and_session(path, first, display, signals):
+    with _folder_and_session(path, first, display, signals) as (ray_session, place):
+
+        def build(plan: Plan, namespace: str) -> Topology:
+            return build_topology(plan, namespace, place)
 
         def train_once(config: Config, run_path: Path) -> dict[str, Any]:
             run_folder.create_run_dir(run_path)
@@ -114,7 +141,7 @@ def compare(
             def seconds() -> float:
                 return time.monotonic() - began
 
-            return run_once(plans[run_path], run_path, display, signals, build_topology, seconds)
+            return run_once(plans[run_path], run_path, display, signals, build, seconds, ray_session.head)
 
         rows = comparison.compare(entries, path, train_once)
     comparison.print_table(rows, display.console)
@@ -128,22 +155,30 @@ def run_once(
     path: Path,
     display: Display,
     signals: StopSignals,
-    build_topology: BuildTopology,
+    build: Callable[[Plan, str], Topology],
     seconds: Callable[[], float],
+    head: Head | None = None,
 ) -> dict[str, Any]:
     """One run inside a Ray session, into an empty folder. Returns its summary, errors included.
 
-    `seconds`: since the start that seconds_to_solve counts from.
+    `build` gets the plan and Ray's namespace for the run. `seconds`: since the start that seconds_to_solve counts from.
+    `head`: of the cluster, if this is one.
     """
-    folder = RunFolder(path)
-    folder.write_config(plan.config, plan.environment, plan.solved_return)
-    display.say(f"run folder: {path}")
-    with display:
-        display.starting("creating the Ray actors")
-        topology = build_topology(plan, path.name)
-        supervisor = Supervisor(plan.config, topology, folder, display, RayMetrics(path.name), signals, seconds)
-        outcome = supervisor.run()
-    return _write_end(plan, folder, display, outcome, seconds)
+    with closing(RunFolder(path, plan.config.run.tensorboard)) as folder:
+        folder.write_config(plan.config, plan.environment, plan.solved_return)
+        display.say(f"run folder: {path}")
+        if is_submitted_job() and not path.is_absolute():
+            display.say(
+                "it lies in the submitted job's copy of the code, which Ray deletes later; to keep it, give "
+                "--run-dir an absolute path",
+                style="yellow",
+            )
+        with display:
+            display.starting("creating the Ray actors")
+            topology, metrics = build(plan, path.name), RayMetrics(path.name)
+            supervisor = Supervisor(plan.config, topology, folder, display, metrics, signals, seconds, head)
+            outcome = supervisor.run()
+        return _write_end(plan, folder, display, outcome, seconds)
 
 
 def exit_code(stopped_by: str) -> int:
@@ -152,27 +187,29 @@ def exit_code(stopped_by: str) -> int:
 
 
 @contextmanager
-def _folder_and_session(path: Path, plan: Plan, display: Display, signals: StopSignals) -> Iterator[None]:
+def _folder_and_session(
+    path: Path, plan: Plan, display: Display, signals: StopSignals
+) -> Iterator[tuple[RaySession, Placement]]:
     """A new folder and a Ray session with our signal handlers. Leaves no folder behind where there is no run."""
     created = [folder for folder in (path, *path.parents) if not folder.exists()]
     run_folder.create_run_dir(path)
     try:
-        ray_session = _start_unless_stopped(plan, display, signals)
+        ray_session, place = _start_unless_stopped(plan, display, signals)
     except (BadInput, StoppedEarly):
         with suppress(OSError):  # somebody else put something there
             for folder in created:
                 folder.rmdir()
         raise
     try:
-        yield
+        yield ray_session, place
     finally:
         ray_session.close()
 
 
-def _start_unless_stopped(plan: Plan, display: Display, signals: StopSignals) -> RaySession:
+def _start_unless_stopped(plan: Plan, display: Display, signals: StopSignals) -> tuple[RaySession, Placement]:
     """Raises StoppedEarly where a signal came before Ray was there."""
     try:
-        ray_session = start_session(plan.config, plan.environment, display)
+        ray_session, place = start_session(plan.config, plan.environment, display)
     except SystemExit:  # raised by the handler of SIGTERM that ray.init installs
         session.leave_ray()
         raise StoppedEarly(signal.SIGTERM) from None
@@ -180,7 +217,7 @@ def _start_unless_stopped(plan: Plan, display: Display, signals: StopSignals) ->
     if signals.received is not None:
         ray_session.close()
         raise StoppedEarly(signals.received)
-    return ray_session
+    return ray_session, place
 
 
 def _write_end(
@@ -195,6 +232,8 @@ def _write_end(
     for name, content in outcome.networks.items():
         folder.write_network(name, content)
     _draw(folder.path)
+    if plan.config.run.timeline and not (outcome.failure and outcome.failure.role == CLUSTER):  # Ray would wait for it
+        draw_timeline(folder.path, began=time.time() - seconds())
     for line in closing_lines(summary, folder.path, plan.environment, plan.solved_return):
         display.say(line)
     if plan.config.run.profile:

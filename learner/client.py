@@ -11,7 +11,6 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError
 
-from common.messages import inline_limit_bytes
 from common.params import encode
 from common.types import Params
 
@@ -23,11 +22,13 @@ _READY_DEADLINE_S = 120.0
 class ParamsBroadcaster:
     """Hands each version to the evaluator and to the replay server, which passes it on with its acks to all actors.
 
-    So a sync costs the learner two calls, however many actors there are. Small params go by value inside the call,
+    So a sync costs the learner two calls, however many actors there are. Small params go by value inside the calls,
     larger ones as one object that each node pulls once.
     """
 
-    def __init__(self, replay: ActorHandle[Any], evaluator: ActorHandle[Any]) -> None:
+    def __init__(self, replay: ActorHandle[Any], evaluator: ActorHandle[Any], by_value_bytes: int) -> None:
+        """`by_value_bytes`: the largest message that goes by value."""
+        self._by_value_bytes = by_value_bytes
         self._publish = replay.publish
         self._evaluate = evaluator.take.options(concurrency_group=CONTROL_GROUP)
         self._publications: deque[Any] = deque()
@@ -37,7 +38,7 @@ class ParamsBroadcaster:
         """Returns at once. Raises what a receiver raised on an earlier version; the dead are passed over."""
         message: Any = encode(params)
         content: Any = message
-        if len(message) > inline_limit_bytes():
+        if len(message) > self._by_value_bytes:
             message = ray.put(message)
             content = [message]
         _collect(self._publications)

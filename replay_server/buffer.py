@@ -28,15 +28,19 @@ def row_bytes(observation_size: int) -> int:
 class ReplayBuffer:
     """The newest `capacity` transitions.
 
-    Items have ids 0, 1, 2 ... that rise for ever; the slot is id % capacity, and the newest `size` ids are alive.
+    Items have numbers 0, 1, 2 ... that rise for ever; the slot is number % capacity, and the newest `size` are alive.
+    Outside they are known by their ids: number * shards + shard, in a single ring the number itself.
     """
 
-    def __init__(self, capacity: int, observation_size: int) -> None:
+    def __init__(self, capacity: int, observation_size: int, shard: int = 0, shards: int = 1) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, got {capacity}")
+        if not 0 <= shard < shards:
+            raise ValueError(f"shard {shard} of {shards}")
         self.capacity = capacity
-        self.inserted = 0  # also the next id
+        self.inserted = 0  # also the next number
         self.evicted_updates = 0  # priority updates for items that were gone
+        self._shard, self._shards = shard, shards
         self._rows: Rows = np.zeros(capacity, dtype=row_dtype(observation_size))
         self._ids = self._rows["id"]
         self._bytes = self._rows.view(np.void(self._rows.itemsize).dtype)  # to copy whole rows, not field by field
@@ -51,7 +55,8 @@ class ReplayBuffer:
         """Copies rows `[N]` in, evicting the oldest. Returns their ids `[N]`. Raises ValueError for another dtype."""
         if rows.dtype != self._rows.dtype:
             raise ValueError(f"rows of {rows.dtype}, expected {self._rows.dtype}")
-        ids = np.arange(self.inserted, self.inserted + len(rows), dtype=np.int64)
+        first_id = self.inserted * self._shards + self._shard
+        ids = np.arange(first_id, first_id + len(rows) * self._shards, self._shards, dtype=np.int64)
         kept = min(len(rows), self.capacity)  # of a chunk larger than the ring only its end stays
         first = (self.inserted + len(rows) - kept) % self.capacity
         until_wrap = min(kept, self.capacity - first)
@@ -76,27 +81,39 @@ class ReplayBuffer:
         return self._rows.take((rng.random(count) * below).astype(np.int64))
 
     def gather(self, ids: NDArray[np.int64]) -> Rows:
-        """The rows of items alive, as a fresh array. Raises KeyError if one is not."""
-        self._check_alive(ids)
-        return self._rows.take(self._slots(ids))
+        """The rows of items alive, by id, as a fresh array. Raises KeyError if one is not."""
+        return self._rows.take(self._slots(self._numbers_alive(ids)))
 
     def update_priorities(self, ids: NDArray[np.int64], priority: NDArray[np.float32]) -> None:
         """Stores |TD error| by id; ids that are gone are ignored and counted."""
-        alive = (ids >= self.inserted - self.size) & (ids < self.inserted)
+        numbers = self._numbers(ids)
+        alive = (numbers >= self.inserted - self.size) & (numbers < self.inserted)
         self.evicted_updates += int(ids.size - alive.sum())
-        self._priority[self._slots(ids[alive])] = priority[alive]
+        self._priority[self._slots(numbers[alive])] = priority[alive]
 
     def priorities(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """The last |TD error| of items alive `[N]`; NaN where none came back yet. Raises KeyError if one is not."""
-        self._check_alive(ids)
-        return self._priority.take(self._slots(ids))
+        return self._priority.take(self._slots(self._numbers_alive(ids)))
 
-    def _check_alive(self, ids: NDArray[np.int64]) -> None:
-        if ids.size and (ids.min() < self.inserted - self.size or ids.max() >= self.inserted):
-            raise KeyError(f"ids {ids.min()}..{ids.max()}; alive are {self.inserted - self.size}..{self.inserted - 1}")
+    def _numbers(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of these ids. Raises ValueError if one belongs to another shard."""
+        if self._shards == 1:
+            return ids
+        numbers, shards = np.divmod(ids, self._shards)
+        if (shards != self._shard).any():
+            raise ValueError(f"ids of other shards than {self._shard} of {self._shards}: {ids[shards != self._shard]}")
+        return numbers
 
-    def _slots(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """id % capacity of items alive: they belong to this lap of the ring or the last. A division takes longer."""
-        slots = ids - self.inserted // self.capacity * self.capacity
+    def _numbers_alive(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Raises KeyError where one is not."""
+        numbers = self._numbers(ids)
+        oldest = self.inserted - self.size
+        if numbers.size and (numbers.min() < oldest or numbers.max() >= self.inserted):
+            raise KeyError(f"numbers {numbers.min()}..{numbers.max()}; alive are {oldest}..{self.inserted - 1}")
+        return numbers
+
+    def _slots(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """number % capacity of items alive, of this lap of the ring or the last. A division takes longer."""
+        slots = numbers - self.inserted // self.capacity * self.capacity
         np.add(slots, self.capacity, out=slots, where=slots < 0)
         return slots

@@ -18,6 +18,13 @@ class SeenSequences:
         self._all_below: dict[Hashable, int] = defaultdict(int)
         self._above: dict[Hashable, set[int]] = defaultdict(set)
 
+    @property
+    def missing(self) -> int:
+        """Numbers that have not come, though a later one of their stream has."""
+        return sum(
+            max(above) - self._all_below[stream] + 1 - len(above) for stream, above in self._above.items() if above
+        )
+
     def first_time(self, stream: Hashable, seq: int) -> bool:
         """Records seq; False if the stream had it already."""
         mark, above = self._all_below[stream], self._above[stream]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.types import Chunk, Episodes
+from common.types import ChunkFacts, Episodes
 
 
 class EpisodeRows(NamedTuple):
@@ -38,13 +38,13 @@ class EpisodeLog:
         self._next = 0
         self._recent: deque[float] = deque(maxlen=100)
 
-    def add(self, chunk: Chunk, env_steps: int, learner_steps: int) -> None:
+    def add(self, facts: ChunkFacts, env_steps: int, learner_steps: int) -> None:
         """Takes the episodes of an inserted chunk, copied out of Ray's message."""
-        count = len(chunk.episodes.episode_return)
+        count = len(facts.episodes.episode_return)
         if count == 0:
             return
-        own = Episodes._make(column.copy() for column in chunk.episodes)
-        self._rows.append(EpisodeRows(own, chunk.actor_id, chunk.incarnation, env_steps, learner_steps))
+        own = Episodes._make(column.copy() for column in facts.episodes)
+        self._rows.append(EpisodeRows(own, facts.actor_id, facts.incarnation, env_steps, learner_steps))
         self._next += count
         self._recent.extend(own.episode_return[-100:].tolist())
 

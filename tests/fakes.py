@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from common.environment import Step
 from common.params import layer_shapes
 from common.rows import columns, pack
-from common.types import Chunk, EnvironmentSpec, Episodes, Params, Rows, SampleReply, Transition
+from common.types import Chunk, ChunkFacts, EnvironmentSpec, Episodes, Params, Rows, SampleReply, Transition
 
 WAIT_SECONDS = 20.0  # for another thread; a passing test never waits as long
 
@@ -78,6 +78,34 @@ def chunk(
         env_steps=env_steps,
         rows=rows,
         episodes=finished if finished is not None else episodes(),
+    )
+
+
+def facts(
+    seq: int,
+    rows: int = 0,
+    *,
+    shard: int = 0,
+    actor_id: int = 0,
+    incarnation: int = 0,
+    params_version: int = 0,
+    params_held: int = 0,
+    params_held_since: float = 0.0,
+    env_steps: int = 0,
+    finished: Episodes | None = None,
+) -> ChunkFacts:
+    """A chunk of so many rows, as its shard passes it on."""
+    return ChunkFacts(
+        actor_id=actor_id,
+        incarnation=incarnation,
+        seq=seq,
+        params_version=params_version,
+        params_held=params_held,
+        params_held_since=params_held_since,
+        env_steps=env_steps,
+        episodes=finished if finished is not None else episodes(),
+        rows=rows,
+        shard=shard,
     )
 
 

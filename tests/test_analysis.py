@@ -1,4 +1,4 @@
-"""plot, compare and status on run folders made by hand."""
+"""plot and compare on run folders made by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from rich.console import Console
 
 from analysis.compare import compare, label, parse_network, plan_entries, print_table
 from analysis.plot import plot_runs, read_curve, running_mean
-from analysis.status import show_status
 from common.config import BadInput, Config
 from common.types import Episodes, Look
 from driver.run_folder import RunFolder
@@ -92,14 +91,6 @@ def test_a_damaged_run_is_named(tmp_path: Path, name: str) -> None:
     (run / name).write_bytes(b"not what it was")
     with pytest.raises(BadInput, match=r"run: its .* is damaged"):
         plot_runs([run], "episodes", tmp_path / "out.png")
-
-
-def test_status_shows_an_unfinished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    show_status([write_run(tmp_path / "run", [1.0])])
-    assert capsys.readouterr().out.splitlines() == [
-        f"{tmp_path / 'run'}: CartPole-v1, not finished",
-        "  evaluation 500.0",
-    ]
 
 
 def test_networks_are_named_as_in_the_tutorial() -> None:

@@ -21,17 +21,22 @@ def filled(capacity: int, count: int) -> ReplayBuffer:
 
 
 class NaiveBuffer:
-    """Keeps everything, by id; an item holds its own id."""
+    """Keeps everything, by number; an item holds its own id."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, shard: int = 0, shards: int = 1) -> None:
         self.capacity = capacity
+        self.shard, self.shards = shard, shards
         self.inserted = 0
         self.priorities: dict[int, float] = {}
         self.evicted_updates = 0
 
     @property
     def alive(self) -> range:
-        return range(max(0, self.inserted - self.capacity), self.inserted)
+        return self.ids(max(0, self.inserted - self.capacity), self.inserted)
+
+    def ids(self, first: int, end: int) -> range:
+        """Of the items with these numbers."""
+        return range(first * self.shards + self.shard, end * self.shards + self.shard, self.shards)
 
     def update(self, ids: list[int], priority: list[float]) -> None:
         for id_, value in zip(ids, priority, strict=True):
@@ -50,7 +55,7 @@ def check_equal(buffer: ReplayBuffer, naive: NaiveBuffer) -> None:
     assert_rows_are(buffer.gather(alive), naive.alive)
     expected = [naive.priorities.get(id_, float("nan")) for id_ in naive.alive]
     np.testing.assert_array_equal(buffer.priorities(alive), np.array(expected, dtype=np.float32))
-    for gone in (naive.alive.start - 1, naive.inserted):
+    for gone in (naive.alive.start - naive.shards, naive.alive.stop):
         with pytest.raises(KeyError):
             buffer.gather(np.array([gone]))
 
@@ -63,29 +68,35 @@ operations = st.one_of(
 
 
 @settings(max_examples=100, deadline=None)
-@given(capacity=st.integers(1, 12), todo=st.lists(operations, max_size=20), seed=st.integers(0, 1000))
+@given(
+    capacity=st.integers(1, 12),
+    todo=st.lists(operations, max_size=20),
+    seed=st.integers(0, 1000),
+    place=st.one_of(st.just((0, 1)), st.integers(1, 5).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n)))),
+)
 def test_the_ring_holds_what_a_dictionary_of_the_newest_items_holds(
-    capacity: int, todo: list[Operation], seed: int
+    capacity: int, todo: list[Operation], seed: int, place: tuple[int, int]
 ) -> None:
+    """As a single ring, and as one of several shards."""
     rng = np.random.default_rng(seed)
-    buffer, naive = ReplayBuffer(capacity, observation_size=2), NaiveBuffer(capacity)
+    buffer, naive = ReplayBuffer(capacity, 2, *place), NaiveBuffer(capacity, *place)
     given_out: set[int] = set()
     for operation, count in todo:
         if operation == "insert":
-            numbers = range(naive.inserted, naive.inserted + count)
-            ids = buffer.insert(packed(numbers))
+            expected = naive.ids(naive.inserted, naive.inserted + count)
+            ids = buffer.insert(packed(expected))
             assert ids.dtype == np.int64
-            assert ids.tolist() == list(numbers)
-            assert given_out.isdisjoint(numbers)
-            given_out.update(numbers)
+            assert ids.tolist() == list(expected)
+            assert given_out.isdisjoint(expected)
+            given_out.update(expected)
             naive.inserted += count
         elif operation == "sample" and naive.inserted:
             batch = buffer.sample(count, rng)
             assert set(batch["id"].tolist()) <= set(naive.alive)
             assert_rows_are(batch, batch["id"])
         elif operation == "update":
-            oldest_tried = max(-1, naive.inserted - 2 * capacity)
-            ids = rng.choice(np.arange(oldest_tried, naive.inserted + 3), size=min(count, 3), replace=False)
+            tried = naive.ids(max(-1, naive.inserted - 2 * capacity), naive.inserted + 3)
+            ids = rng.choice(np.array(tried), size=min(count, 3), replace=False)
             priority = rng.random(len(ids)).astype(np.float32)
             buffer.update_priorities(ids, priority)
             naive.update(ids.tolist(), priority.tolist())
@@ -177,3 +188,27 @@ def test_an_empty_ring_has_nothing_to_sample() -> None:
 def test_a_capacity_below_1_is_refused(capacity: int) -> None:
     with pytest.raises(ValueError, match=f"capacity must be at least 1, got {capacity}"):
         ReplayBuffer(capacity, observation_size=2)
+
+
+@pytest.mark.parametrize(("shard", "shards"), [(-1, 2), (2, 2), (0, 0)])
+def test_a_shard_that_there_is_not_is_refused(shard: int, shards: int) -> None:
+    with pytest.raises(ValueError, match=f"shard {shard} of {shards}"):
+        ReplayBuffer(10, observation_size=2, shard=shard, shards=shards)
+
+
+def test_ids_of_another_shard_are_refused_and_change_nothing() -> None:
+    buffer = ReplayBuffer(10, observation_size=2, shard=1, shards=3)
+    assert buffer.insert(packed([1, 4, 7])).tolist() == [1, 4, 7]
+    strangers = np.array([4, 5, 6])
+    with pytest.raises(ValueError, match=r"ids of other shards than 1 of 3: \[5 6\]"):
+        buffer.update_priorities(strangers, np.ones(3, dtype=np.float32))
+    with pytest.raises(ValueError, match=r"ids of other shards"):
+        buffer.gather(strangers)
+    assert np.isnan(buffer.priorities(np.array([4]))).all()
+    assert buffer.evicted_updates == 0
+
+
+def test_the_ids_of_several_shards_are_those_of_one_ring() -> None:
+    rings = [ReplayBuffer(10, 2, shard, 3) for shard in range(3)]
+    ids = np.concatenate([ring.insert(packed(range(4))) for ring in rings])
+    assert sorted(ids.tolist()) == list(range(12))

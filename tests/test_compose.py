@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
+from driver import placement
 from driver.command_line import Train, parse
-from driver.resources import Roles
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "docker-compose.yml"
@@ -117,8 +117,8 @@ def test_the_training_command_parses_and_fits_into_the_cluster(workers: int, var
     assert isinstance(command.command, Train)
     assert command.config.run.address == "auto"
     cpus = {name: int(ray_options(service)["num-cpus"]) for name, service in services.items()}
-    assert cpus["job"] == 0
-    assert Roles(command.config.actor.actors).cpus == cpus["head"] + workers * cpus["worker"]
+    assert cpus["head"] == 0
+    assert placement.cpus(command.config) == cpus["job"] + workers * cpus["worker"]
 
 
 @pytest.mark.parametrize(("ray_exit_code", "expected"), [(0, 7), (3, 3)])
@@ -134,7 +134,7 @@ def test_the_job_becomes_its_command_once_it_has_joined(tmp_path: Path, ray_exit
         text=True,
     )
     output, _ = process.communicate(timeout=30)
-    assert (tmp_path / "asked").read_text().startswith("start --address=head:6379 --num-cpus=0 ")
+    assert (tmp_path / "asked").read_text().startswith("start --address=head:6379 --num-cpus=3 ")
     assert process.returncode == expected
     assert output == (f"{process.pid}\n" if ray_exit_code == 0 else "")  # its pid: signals reach it
 

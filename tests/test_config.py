@@ -52,6 +52,7 @@ REFUSED: list[tuple[type, str, list[Any]]] = [
     (LearnerConfig, "huber_delta", [0, -1.0, INFINITE, NAN]),
     (LearnerConfig, "learning_rate_final", [0, 9e-6, 100.0, NAN]),
     (ReplayConfig, "replay_capacity_transitions", [0, -1]),
+    (ReplayConfig, "replay_shards", [0, -1]),
     (ReplayConfig, "max_env_steps", [0, -1]),
     (ReplayConfig, "learning_starts_transitions", [0, -1]),
     (ReplayConfig, "samples_per_insert", [0, -1.0, INFINITE, NAN]),
@@ -131,6 +132,12 @@ def test_a_batch_larger_than_the_capacity_names_both() -> None:
     with pytest.raises(BadInput, match=r"^--batch-size 129: is larger than --replay-capacity-transitions 128"):
         Config(learner=learner, replay=replay)
     Config(learner=LearnerConfig(batch_size=128), replay=replay)
+
+
+def test_more_shards_than_the_ring_has_places_name_both() -> None:
+    with pytest.raises(BadInput, match=r"^--replay-shards 129: is more than --replay-capacity-transitions 128; .*one"):
+        ReplayConfig(replay_capacity_transitions=128, replay_shards=129)
+    ReplayConfig(replay_capacity_transitions=128, replay_shards=128)
 
 
 def test_the_defaults_that_the_contract_fixes() -> None:

@@ -21,6 +21,8 @@ def test_repeated_and_reordered_numbers_are_told_apart_as_by_a_set(
     for stream, seq in calls:
         assert seen.first_time(stream, seq) is ((stream, seq) not in naive)
         naive.add((stream, seq))
+    ends = {stream: 1 + max(number for other, number in naive if other == stream) for stream, _ in naive}
+    assert seen.missing == sum(ends.values()) - len(naive)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
+from test_tensorboard import read_events
 
 import launch
 
@@ -71,6 +73,9 @@ def finished_run(tmp_path: Path) -> Path:
         ("--batch-size 60000", "--batch-size 60000: is larger than --replay-capacity-transitions 50000"),
         ("--tolerance-samples 10", "wait for each other for ever"),
         ("--replay-capacity-transitions 1000000000000", "transitions would fit"),
+        ("--replay-shards 0", "--replay-shards 0: must be"),
+        ("--replay-shards 60000", "--replay-shards 60000: is more than --replay-capacity-transitions 50000"),
+        ("--replay-shards 50000", "--replay-shards 50000: their processes need"),
         ("--envs-per-actor 1000000000", "would fit"),
         ("--run-dir /proc/nowhere", "--run-dir /proc/nowhere: cannot be written"),
         ("--run-dir /proc/version", "--run-dir /proc/version: is a file"),
@@ -78,14 +83,16 @@ def finished_run(tmp_path: Path) -> Path:
         ("plot", "no run folder given"),
         ("plot nowhere", "nowhere: no run folder"),
         ("status nowhere", "nowhere: no run folder"),
+        ("status", "status: no run under runs/"),
+        ("status --folow", "the nearest known option is --follow"),
         ("evaluate nowhere", "nowhere: no run folder"),
         ("--initial-params nowhere", "no q_network.pth"),
         ("compare --networks 64y", "--networks 64y: must be"),
         ("compare --seeds 0", "--seeds 0: must be"),
         ("--address ray://head:10001", "ray job submit"),
-        ("--address 127.0.0.1:1", "--address 127.0.0.1:1: nobody listens there"),
+        ("--address 127.0.0.1:1", "--address 127.0.0.1:1: nobody listens at 127.0.0.1:1"),
         ("--address head", "--address head: must be auto, or host:port"),
-        ("--address a..b:6379", "--address a..b:6379: nobody listens there"),
+        ("--address a..b:6379", "--address a..b:6379: nobody listens at a..b:6379"),
     ],
 )
 def test_bad_input_gets_one_clear_message_and_exit_code_2(
@@ -197,7 +204,7 @@ def test_a_killed_actor_is_replaced_and_an_interrupt_saves_even_where_it_arrives
     with launched(run, *LONG, ignore_sigint=True) as process:
         read_until(process, "env steps")
         family = psutil.Process(process.pid).children(recursive=True)
-        actor = next(child for child in family if child.name().startswith("ray::Actor"))
+        actor = next(child for child in family if child.name().startswith("ray::actor-"))
         actor.suspend()  # so that other calls than `run` are outstanding when it dies
         read_until(process, "env steps")
         actor.kill()
@@ -270,3 +277,50 @@ def test_nothing_listens_beyond_loopback_and_the_token_file_is_private(tmp_path:
     assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     token = tmp_path / ".ray" / "auth_token"
     assert token.stat().st_mode & 0o077 == 0
+
+
+def test_what_a_person_sees_of_a_run_names_its_processes_and_tells_no_token(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ("--dashboard", "--tensorboard", "--timeline")
+    roles = {"ray::learner", "ray::replay-0", "ray::evaluator", "ray::actor-0", "ray::actor-1"}
+    with launched(run, *LONG, *options) as process:
+        output, titles = "", set()
+        while not roles <= titles:  # learning begins before the evaluator is up
+            output += read_until(process, "env steps")
+            titles = {child.name() for child in psutil.Process(process.pid).children(recursive=True)}
+        process.send_signal(signal.SIGTERM)
+        output += process.communicate(timeout=END_SECONDS)[0]
+    assert len(re.findall("^dashboard: http://127.0.0.1:[0-9]+ .*ray get-auth-token", output, re.MULTILINE)) == 1
+    assert output.count("http://127.0.0.1") == 1
+    token = (tmp_path / ".ray" / "auth_token").read_bytes().strip()
+    assert len(token) > 20
+    written = [path for path in run.rglob("*") if path.is_file()]
+    assert {"timeline.json", "config.json"} <= {path.name for path in written}
+    assert any(path.name.startswith("events.out.tfevents.") for path in written)
+    assert not any(token in content for content in (output.encode(), *(path.read_bytes() for path in written)))
+
+
+def test_a_killed_run_is_followed_to_its_end_and_keeps_what_it_wrote(tmp_path: Path) -> None:
+    """The driver is killed as soon as its first figures are in the run folder."""
+    run = tmp_path / "run"
+    with launched(run, *LONG, "--tensorboard") as process:
+        read_until(process, "run folder")
+        family = psutil.Process(process.pid).children(recursive=True)
+        with subprocess.Popen(
+            [sys.executable, str(ROOT / "launch.py"), "status", str(run), "--follow"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as status:
+            assert f"running as process {process.pid};" in read_until(status, "env steps")
+            family += psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            rest = status.communicate(timeout=END_SECONDS)[0]
+        for child in family:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    assert "CartPole-v1, killed: no summary was written; figures of" in rest
+    assert status.returncode == 0
+    steps = [event.step for event in read_events(run / "tensorboard")]
+    assert len(steps) > 1  # the version, and at least one moment
+    assert max(steps) <= pq.read_table(run / "metrics.parquet")["env_steps"].to_numpy().max()

@@ -15,11 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent
     ("modules", "absent"),
     [
         ("actors.actor, actors.evaluator", "torch"),
-        ("replay_server.server, replay_server.client", "torch"),
+        ("replay_server.server, replay_server.shard, replay_server.coordinator, replay_server.client", "torch"),
         ("learner.process, learner.client, driver.training", "torch"),
         ("learner.learner, learner.process, replay_server.server", "gymnasium"),
         ("actors.actor, actors.evaluator, learner.learner, replay_server.server", "tyro"),
         ("actors.actor, actors.evaluator, replay_server.server, learner.learner, common.config", "ray"),
+        ("replay_server.shard, replay_server.coordinator, replay_server.sharded_reader", "ray"),
         ("driver.command_line, launch", "ray"),  # Ray reads its environment variables when it is imported
     ],
 )

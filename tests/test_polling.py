@@ -71,7 +71,7 @@ class Scene:
         self.calls = FakeCalls()
         self.observer = FakeObserver()
         self.polling = Polling(
-            self._running("replay server"), self._running("learner"), self._running("evaluator"), self.actors,
+            self._running("replay server"), [], self._running("learner"), self._running("evaluator"), self.actors,
             self.calls, self.observer, None, lambda: 0, clock=lambda: self.now,  # type: ignore[arg-type]
         )  # fmt: skip
 

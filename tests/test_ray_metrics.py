@@ -22,7 +22,7 @@ from driver.ray_metrics import METRICS, RayMetrics, Sample, samples
 from driver.run_folder import RunFolder
 from learner.learner_stats import LearnerStats
 from replay_server.episode_log import EpisodesReply
-from replay_server.server import ActorCounts, ReplayReport, ReplayStats, ShardStats
+from replay_server.stats import ActorCounts, ReplayReport, ReplayStats, ShardStats
 
 CONFIG = Config(actor=ActorConfig(actors=2), learner=LearnerConfig(target_sync_learner_steps=100))
 Series = tuple[str, str, str, str]  # name, role, actor_id, run
@@ -80,15 +80,23 @@ def exporter(sink: Sink, run: str = "a") -> RayMetrics:
     return RayMetrics(run, sink.counter, sink.gauge)
 
 
+def shard(transitions: int, size: int, capacity: int, sampled: int, duplicate_chunks: int = 0) -> ShardStats:
+    return ShardStats(
+        transitions=transitions, size=size, capacity=capacity, sampled=sampled, duplicate_chunks=duplicate_chunks,
+        evicted_priority_updates=0, seconds=dict.fromkeys(ACTIVITIES["replay"], 0.0),
+    )  # fmt: skip
+
+
+SHARD = shard(transitions=500, size=500, capacity=1000, sampled=900, duplicate_chunks=2)
+
+
 def replay_stats(**changes: Any) -> ReplayStats:
     """500 transitions of two actors, after 600 environment steps, in a ring for 1,000."""
     stats = ReplayStats(
-        env_steps=600, transitions=500, replay_size=500, sampled=900, chunks=10, duplicate_chunks=2,
-        evicted_priority_updates=0, policy_lag_mean=3.0, policy_lag_max=9, policy_lag_recent=4.0,
-        params_delay_median_seconds=0.25, params_delay_p99_seconds=0.5, seconds_since_insert=0.0, waiting_for="",
-        actors_waiting=0, seconds=dict.fromkeys(ACTIVITIES["replay"], 0.0),
-        shards=(ShardStats(transitions=500, size=500, capacity=1000, sampled=900),),
-        actors={0: ActorCounts(env_steps=400, episodes=7), 1: ActorCounts(env_steps=200, episodes=0)},
+        env_steps=600, transitions=500, sampled=900, chunks=10, missing_chunks=0, policy_lag_mean=3.0,
+        policy_lag_max=9, policy_lag_recent=4.0, params_delay_median_seconds=0.25, params_delay_p99_seconds=0.5,
+        seconds_since_insert=0.0, waiting_for="", actors_waiting=0,
+        actors={0: ActorCounts(env_steps=400, episodes=7), 1: ActorCounts(env_steps=200, episodes=0)}, shards=(SHARD,),
     )  # fmt: skip
     return stats._replace(**changes)
 
@@ -124,7 +132,6 @@ ACTOR = ActorProgress(
     env_steps=400, episodes=7, waiting_seconds=1.5, restarts=0, epsilon=0.5,
     params_age_learner_steps=100, params_age_seconds=0.25,
 )  # fmt: skip
-SHARD = ShardStats(transitions=500, size=500, capacity=1000, sampled=900)
 
 
 def test_a_moment_has_every_metric_of_the_table_and_no_other() -> None:
@@ -153,7 +160,7 @@ def test_what_cannot_be_measured_yet_is_not_exported() -> None:
 def test_values_go_under_role_and_actor_id() -> None:
     sink = Sink()
     other = ACTOR._replace(env_steps=200, restarts=3)
-    small = ShardStats(transitions=50, size=40, capacity=400, sampled=70)
+    small = shard(transitions=50, size=40, capacity=400, sampled=70)
     exporter(sink).export(samples(CONFIG, progress(), [ACTOR, other], [SHARD, small], alive=1))
     values = sink.of("a")
     assert [values["dqn_env_steps", "actor", actor_id] for actor_id in ("0", "1")] == [400, 200]
@@ -269,6 +276,20 @@ def test_an_observer_exports_also_before_anybody_answered(tmp_path: Path) -> Non
     assert values["dqn_actors_wanted", "driver", ""] == 2
     assert values["dqn_epsilon_ratio", "actor", "1"] == 1.0
     assert ("dqn_learner_steps", "learner", "") not in values
+
+
+def test_shards_are_exported_once_it_is_certain_which_is_which(tmp_path: Path) -> None:
+    sink = Sink()
+    seen = observer(tmp_path, sink, Config(actor=CONFIG.actor, replay=ReplayConfig(replay_shards=2)))
+    seen.take_shard(1, shard(transitions=70, size=70, capacity=500, sampled=0))
+    seen.take_replay(report(replay_stats(shards=())), alive=2, restarts=0)
+    seen.export(alive=2, restarts=[0, 0])
+    assert not [key for key in sink.of("a") if key[1].startswith("replay-")]
+    seen.take_shard(0, shard(transitions=60, size=60, capacity=500, sampled=0))
+    seen.take_replay(report(replay_stats(shards=())), alive=2, restarts=0)
+    seen.export(alive=2, restarts=[0, 0])
+    values = sink.of("a")
+    assert [values["dqn_transitions", role, ""] for role in ("replay-0", "replay-1")] == [60, 70]
 
 
 @pytest.mark.parametrize("schedule", ["exponential", "ladder"])

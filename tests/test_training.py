@@ -23,12 +23,20 @@ from common.config import (
     NetworkConfig,
     ReplayConfig,
     RunConfig,
+    rows_per_call,
 )
 from driver.display import Display
+from driver.placement import Placement
 from driver.signals import StopSignals
 from driver.topology import Topology
 from driver.training import Plan, make_plan, run_once
-from launch import build_topology
+from launch import build_topology as build_anywhere
+
+
+def build_topology(plan: Plan, namespace: str) -> Topology:
+    """On the one machine of the tests."""
+    return build_anywhere(plan, namespace, Placement(plan.config.placement, core=None))
+
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -146,9 +154,12 @@ def test_params_that_force_an_action_reach_every_actor_and_a_replaced_one(tmp_pa
     assert summary["actor_restarts"] == 1
 
 
+@pytest.mark.parametrize("shards", [1, 2])
 @pytest.mark.parametrize("hidden", [(32,), (200, 200)])  # by value, and above Ray's inline limit by reference
-def test_newer_params_reach_every_actor_by_way_of_its_acks(tmp_path: Path, hidden: tuple[int, ...]) -> None:
-    base = config("environments:OneState-v0", max_env_steps=3000)
+def test_newer_params_reach_every_actor_by_way_of_its_acks(
+    tmp_path: Path, hidden: tuple[int, ...], shards: int
+) -> None:
+    base = config("environments:OneState-v0", max_env_steps=3000, replay_shards=shards)
     summary = train(dataclasses.replace(base, network=NetworkConfig(hidden=hidden)), tmp_path)
     episodes = pq.read_table(tmp_path / "episodes.parquet").to_pylist()
     newest = {row["actor_id"]: row["params_version"] for row in episodes}  # the last one stays
@@ -197,18 +208,72 @@ def test_an_infinite_reward_ends_the_run_with_the_reason(tmp_path: Path) -> None
     assert "non-finite values in: reward" in summary["error"]
 
 
-@pytest.mark.parametrize("role", ["replay", "learner", "evaluator"])
-def test_a_killed_role_ends_the_run_by_its_name_and_keeps_the_files(tmp_path: Path, role: str) -> None:
-    def ready_and_killed(handle: Any) -> Any:
-        ray.get(handle.__ray_ready__.remote(), timeout=60)
-        ray.kill(handle)
-        return handle
+def test_two_replay_shards_are_one_ring_for_learner_and_actors(tmp_path: Path) -> None:
+    """The ring is full at the end, with 4,001 places in both together."""
+    base = config(
+        "CartPole-v1", replay_shards=2, samples_per_insert=8.0, max_env_steps=12_000, replay_capacity_transitions=4001
+    )
+    summary = train(base, tmp_path)
+    assert (summary["stopped_by"], summary["error"]) == ("max_env_steps", None)
+    assert summary["samples_per_insert"] == pytest.approx(8.0, rel=0.1)
+    shards = summary["replay_shards"]
+    assert [shard["size"] for shard in shards] == [2001, 2000]
+    assert sum(shard["transitions"] for shard in shards) == summary["transitions"]
+    assert shards[0]["transitions"] == pytest.approx(shards[1]["transitions"], rel=0.1)
+    sampled = sum(shard["sampled"] for shard in shards)
+    trained = summary["learner_steps"] * 32
+    assert trained <= sampled <= trained + 3 * rows_per_call(base, 4)  # the last calls in flight were not trained on
+    assert shards[0]["sampled"] == pytest.approx(shards[1]["sampled"], rel=0.1)
+    last = metrics(tmp_path, "progress")[-1]
+    assert (last["replay_size"], last["replay_fill"], last["duplicate_chunks"]) == (4001, 1.0, 0)
+    assert last["replay_inserting_seconds"] > 0
+    episodes = pq.read_table(tmp_path / "episodes.parquet").to_pylist()
+    assert len(episodes) == summary["episodes"]
+
+
+def killed(handle: Any) -> Any:
+    """Its process, once it is there."""
+    ray.get(handle.__ray_ready__.remote(), timeout=60)
+    ray.kill(handle)
+    return handle
+
+
+@pytest.mark.parametrize("role", ["replay-0", "replay-1", "replay-coordinator"])
+def test_a_killed_shard_or_coordinator_ends_the_run_by_its_name(tmp_path: Path, role: str) -> None:
+    """In the middle of the run: actors and learner meet the dead one before the driver does."""
 
     def build_and_kill(plan: Plan, namespace: str) -> Topology:
         topology = build_topology(plan, namespace)
+        victims = {
+            "replay-0": topology.shards[0],
+            "replay-1": topology.shards[1],
+            "replay-coordinator": topology.replay,
+        }
+
+        def watch_and_kill() -> None:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                report = ray.get(topology.replay.report.remote(0), timeout=60)
+                if report.stats.sampled:
+                    ray.kill(victims[role])
+                    return
+
+        threading.Thread(target=watch_and_kill, daemon=True).start()
+        return topology
+
+    summary = train(config("CartPole-v1", replay_shards=2, max_env_steps=None), tmp_path, build_and_kill)
+    assert summary["stopped_by"] == "error"
+    assert summary["error"].startswith(f"{role}: its process died")
+    assert (tmp_path / "summary.json").exists()
+
+
+@pytest.mark.parametrize("role", ["replay", "learner", "evaluator"])
+def test_a_killed_role_ends_the_run_by_its_name_and_keeps_the_files(tmp_path: Path, role: str) -> None:
+    def build_and_kill(plan: Plan, namespace: str) -> Topology:
+        topology = build_topology(plan, namespace)
         if role == "evaluator":
-            return topology._replace(create_evaluator=lambda: ready_and_killed(topology.create_evaluator()))
-        ready_and_killed(getattr(topology, role))
+            return topology._replace(create_evaluator=lambda: killed(topology.create_evaluator()))
+        killed(getattr(topology, role))
         return topology
 
     summary = train(config("CartPole-v1"), tmp_path, build_and_kill)
@@ -264,3 +329,25 @@ def test_a_limit_of_seconds_holds_while_roles_are_still_starting(tmp_path: Path)
     base = config("CartPole-v1")
     hasty = dataclasses.replace(base, run=dataclasses.replace(base.run, max_seconds=0.01))
     assert train(hasty, tmp_path)["stopped_by"] == "max_seconds"
+
+
+def test_a_timeline_has_the_calls_and_the_activities_of_every_role(tmp_path: Path) -> None:
+    base = config("CartPole-v1", max_env_steps=8000)
+    asked = dataclasses.replace(base, run=dataclasses.replace(base.run, timeline=True))
+    summary = train(asked, tmp_path)
+    events = json.loads((tmp_path / "timeline.json").read_text())["traceEvents"]
+    names = {event["pid"]: event["args"]["name"] for event in events if event["name"] == "process_name"}
+    spans = [(names[event["pid"]], event["name"]) for event in events if event["ph"] == "X"]
+    called = {"replay-0": "add", "learner": "stats", "evaluator": "take", "actor-0": "stats", "actor-1": "stats"}
+    assert set(called.items()) <= set(spans)
+    assert {("learner", "updating"), ("actors", "environment"), ("replay", "inserting")} <= set(spans)
+    assert 0 < spans.count(("replay-0", "add")) <= metrics(tmp_path, "progress")[-1]["chunks"]
+    last = max(event["ts"] + event["dur"] for event in events if event["ph"] == "X")
+    assert last / 1e6 <= summary["seconds_total"] + 1.0  # of the same clock, as far as it can be told
+
+
+def test_without_the_option_ray_records_no_calls(tmp_path: Path) -> None:
+    train(config("CartPole-v1"), tmp_path)
+    assert not (tmp_path / "timeline.json").exists()
+    named = [event for event in ray.timeline() if event["args"].get("name") == "sample_encoded"]
+    assert named == [] or max(event["ts"] for event in named) < 1e6 * (tmp_path / "config.json").stat().st_mtime

@@ -1,0 +1,221 @@
+"""Hosts of a network, all on this machine: each with its own address, processes, /tmp, shared memory and home folder.
+
+Linux namespaces make them, as they make containers, so a cluster can be tried that loses a host or a cable. Only root
+can. A host's files are otherwise this machine's own; folders given in `hidden` are empty there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+_SUBNET = "10.77.0"
+_START_SECONDS = 10.0
+# The first process of a host: mounts what is the host's own, and collects what its processes leave behind.
+_INIT = """
+set -e
+hostname "$NAME"
+mount --bind "$FOLDER/tmp" /tmp
+mount --bind "$FOLDER/hosts" /etc/hosts
+mount -t tmpfs -o "size=$SHARED_MEMORY" tmpfs /dev/shm
+for hidden in $HIDDEN; do mount -t tmpfs -o size=64k,ro tmpfs "$hidden"; done
+ip link set lo up
+touch "$FOLDER/up"
+while :; do sleep 3600 & wait $!; done
+"""
+
+
+def why_not() -> str | None:
+    """What this machine lacks for hosts; None if nothing."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "only root on Linux can make network namespaces"
+    missing = [name for name in ("ip", "unshare", "nsenter", "mount") if shutil.which(name) is None]
+    if missing:
+        return f"programs are missing: {', '.join(missing)} (Debian: iproute2, util-linux)"
+    probe = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False)
+    return None if probe.returncode == 0 else f"namespaces are not allowed here: {probe.stderr.decode().strip()}"
+
+
+class Host:
+    """One of them; made by `Network.add`."""
+
+    def __init__(self, name: str, address: str, folder: Path, init: subprocess.Popen[bytes], cable: Cable) -> None:
+        self.name = name
+        self.address = address
+        self.folder = folder
+        self.cable = cable
+        self._unshare = init
+        self._init = _only_child(init)
+        self._environment = {"HOME": str(folder / "home"), "HOSTNAME": name, "TMPDIR": "/tmp"}
+
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        """A process on the host; `options` are Popen's. Signals go through `signal_to`."""
+        enter = ["nsenter", "--target", str(self._init.pid), "--net", "--mount", "--pid", "--uts", "--"]
+        return subprocess.Popen(
+            [*enter, *command], env={**_inherited(), **self._environment, **(environment or {})}, text=True, **options
+        )
+
+    def run(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """A command on the host, to its end."""
+        process = self.start(
+            command, environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            signal_to(process, 9)
+            process.communicate()
+            raise
+        return subprocess.CompletedProcess(list(command), process.returncode, output, errors)
+
+    def processes(self) -> list[psutil.Process]:
+        """All that run on it, but for its first."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            namespace = os.readlink(f"/proc/{self._init.pid}/ns/pid")
+            return [
+                process
+                for process in psutil.process_iter()
+                if process.pid != self._init.pid and _namespace(process.pid) == namespace and process.name() != "sleep"
+            ]
+        return []
+
+    def power_off(self) -> None:
+        """Every process on it dies at once."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._init.kill()
+        self._unshare.wait(timeout=30)
+
+
+class Cable:
+    """Between a host and the switch."""
+
+    def __init__(self, switch: str, port: str) -> None:
+        self._switch = switch
+        self._port = port
+
+    def cut(self) -> None:
+        """Nothing passes from now on."""
+        _ip("-netns", self._switch, "link", "set", self._port, "down")
+
+    def mend(self) -> None:
+        """Everything passes again."""
+        _ip("-netns", self._switch, "link", "set", self._port, "up")
+
+
+class Network:
+    """A switch with hosts on it; `with Network() as network` leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self._names = f"dqn{os.getpid()}"
+        self._switch = f"{self._names}-switch"
+        # Not in /tmp, of which each host has its own.
+        self.folder = Path(tempfile.mkdtemp(prefix="dqn-hosts-", dir="/var/tmp"))
+        self._hosts: list[Host] = []
+        self._addresses: dict[str, list[str]] = {}
+        self._count = 0
+
+    def __enter__(self) -> Network:
+        _ip("netns", "add", self._switch)
+        _ip("-netns", self._switch, "link", "add", "bridge", "type", "bridge")
+        _ip("-netns", self._switch, "link", "set", "bridge", "up")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for host in self._hosts:
+            host.power_off()
+        for namespace in [self._switch, *(f"{self._names}-{number}" for number in range(self._count))]:
+            subprocess.run(["ip", "netns", "delete", namespace], capture_output=True, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def add(self, name: str, shared_memory: str = "512m", hidden: Sequence[Path] = ()) -> Host:
+        """A new host of this name, which several may share as the containers of a service do."""
+        number = self._count
+        self._count += 1
+        namespace, port = f"{self._names}-{number}", f"port{number}"
+        address = f"{_SUBNET}.{number + 1}"
+        _ip("netns", "add", namespace)
+        _ip("-netns", self._switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        _ip("-netns", self._switch, "link", "set", port, "master", "bridge", "up")
+        _ip("-netns", namespace, "address", "add", f"{address}/24", "dev", "eth0")
+        _ip("-netns", namespace, "link", "set", "eth0", "up")
+        folder = self.folder / f"{number}-{name}"
+        for part in ("home", "tmp"):
+            (folder / part).mkdir(parents=True)
+        (folder / "tmp").chmod(0o1777)
+        self._addresses.setdefault(name, []).append(address)
+        hosts_file = folder / "hosts"
+        hosts_file.touch()
+        init = subprocess.Popen(
+            ["ip", "netns", "exec", namespace, "unshare", "--pid", "--fork", "--mount", "--uts", "--mount-proc",
+             "sh", "-c", _INIT],
+            env={**_inherited(), "NAME": name if number == 0 or len(self._addresses[name]) == 1 else f"{name}-{number}",
+                 "FOLDER": str(folder), "SHARED_MEMORY": shared_memory, "HIDDEN": " ".join(map(str, hidden))},
+            stdin=subprocess.DEVNULL,
+            stderr=(folder / "stderr").open("w"),
+        )  # fmt: skip
+        _wait_for(folder / "up", init)
+        host = Host(name, address, folder, init, Cable(self._switch, port))
+        self._hosts.append(host)
+        self._tell_everybody()
+        return host
+
+    def _tell_everybody(self) -> None:
+        names = "".join(f"{address} {name}\n" for name, addresses in self._addresses.items() for address in addresses)
+        for host in self._hosts:
+            (host.folder / "hosts").write_text(f"127.0.0.1 localhost\n{names}")
+
+
+def signal_to(process: subprocess.Popen[str], number: int) -> None:
+    """To the command that `Host.start` began."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children():
+            child.send_signal(number)
+
+
+@contextlib.contextmanager
+def log_file(path: Path) -> Iterator[IO[str]]:
+    """For what a process prints."""
+    with path.open("a") as file:
+        yield file
+
+
+def _inherited() -> dict[str, str]:
+    """This process's environment without what steers Ray."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "DQN_"))}
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+def _only_child(process: subprocess.Popen[bytes]) -> psutil.Process:
+    (child,) = psutil.Process(process.pid).children()
+    return child
+
+
+def _namespace(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    return ""
+
+
+def _wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not path.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"a host did not start: {path.parent.name}")
+        time.sleep(0.01)

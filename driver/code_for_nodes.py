@@ -1,0 +1,54 @@
+"""The code of a run on nodes that have no copy of it: Ray's runtime environment of the working tree."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from driver.ray_environment import FOR_WORKERS
+
+ROOT = Path(__file__).resolve().parent.parent
+_NOT_CODE = [
+    # Not ".*": that leaves nothing at all.
+    ".git", ".ci", ".env", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "docker/secrets",
+    "runs", "results", "docs", "node_modules", "__pycache__", "*.egg-info",
+    "*.parquet", "*.pth", "*.png", "*.mp4",
+]  # fmt: skip
+
+
+def runtime_env(env: str) -> dict[str, Any]:
+    """For a driver that attaches. `env`: the environment's id, whose module travels along wherever it lies.
+
+    A submitted job brought its own, which has the working tree already.
+    """
+    settings = {"env_vars": dict(FOR_WORKERS)}
+    if is_submitted_job():
+        return settings
+    modules = [str(path) for path in _module_elsewhere(env)]
+    virtual_environments = [path.parent.name for path in ROOT.glob("*/pyvenv.cfg")]
+    return {
+        **settings,
+        **({"py_modules": modules} if modules else {}),  # Ray fails on an empty list
+        "working_dir": str(ROOT),
+        "excludes": [*_NOT_CODE, *virtual_environments],
+    }
+
+
+def is_submitted_job() -> bool:
+    """Whether `ray job submit` started this process, in a copy of its working directory that Ray deletes some day."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def _module_elsewhere(env: str) -> list[Path]:
+    """The module's file or package, unless it is in the working tree or installed."""
+    module, separator, _ = env.partition(":")
+    spec = find_spec(module.partition(".")[0]) if separator else None
+    if spec is None or spec.origin is None:
+        return []
+    path = Path(spec.origin)
+    path = path.parent if path.name == "__init__.py" else path
+    installed = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
+    return [] if any(path.is_relative_to(folder) for folder in [str(ROOT), *installed]) else [path]

@@ -1,0 +1,131 @@
+"""The head of a cluster, asked directly: whether it answers, lets us in, and which nodes it knows.
+
+Ray's own client tries again for minutes and says little of why it failed. This asks once, with Ray's own messages.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, NamedTuple
+
+import grpc
+from ray._private import grpc_utils, services
+from ray.core.generated import gcs_pb2, gcs_service_pb2, gcs_service_pb2_grpc
+from ray.exceptions import AuthenticationError
+
+from common.config import BadInput
+
+_ANSWER_SECONDS = 5.0
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+TOKEN_SOURCES = "in RAY_AUTH_TOKEN, in a file that RAY_AUTH_TOKEN_PATH names, or in ~/.ray/auth_token"
+
+
+class Node(NamedTuple):
+    """A node that is alive."""
+
+    id: str
+    address: str
+    name: str  # of its host
+    resources: dict[str, float]  # in all, free or not
+    is_head: bool
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.address})"
+
+
+class Head:
+    """Answers for the cluster at `host:port`."""
+
+    def __init__(self, address: str, given: str) -> None:
+        """`given`: what the user said, for messages."""
+        self.address = address
+        self._given = given
+        channel = grpc_utils.init_grpc_channel(address, [("grpc.enable_http_proxy", 0)])
+        self._stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+
+    def knock(self) -> str:
+        """Ray's version there. Raises BadInput where nobody answers, or not to us."""
+        host, _, port = self.address.rpartition(":")
+        try:  # a name that is unknown, or a port that is closed, is said more clearly by the system
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+        except (OSError, UnicodeError) as error:
+            raise BadInput(
+                f"--address {self._given}: nobody listens at {self.address} ({error}); use auto or host:port of a "
+                "running head, or leave it out"
+            ) from None
+        try:
+            reply = self._stub.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=_ANSWER_SECONDS)
+        except AuthenticationError as error:
+            first_sentence = " ".join(str(error).split()).partition(". ")[0]
+            raise self._refused(first_sentence) from None
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                raise self._refused("this cluster asks for a token, and ours is missing or wrong") from None
+            raise BadInput(
+                f"--address {self._given}: what listens at {self.address} is no Ray head ({error.code().name}); its "
+                "port is the one that ray start --head printed, usually 6379"
+            ) from None
+        return str(reply.ray_version)
+
+    def nodes(self) -> list[Node]:
+        """Those that are alive. Raises grpc.RpcError when the head does not answer."""
+        reply = self._stub.GetAllNodeInfo(gcs_service_pb2.GetAllNodeInfoRequest(), timeout=_ANSWER_SECONDS)
+        return [
+            Node(
+                id=node.node_id.hex(),
+                address=node.node_manager_address,
+                name=node.node_manager_hostname,
+                resources=dict(node.resources_total),
+                is_head=node.is_head_node,
+            )
+            for node in reply.node_info_list
+            if node.state == gcs_pb2.GcsNodeInfo.GcsNodeState.ALIVE
+        ]
+
+    def has_lost(self, node_id: str) -> bool:
+        """Whether it counts this node no longer; False where it does not answer."""
+        try:
+            return all(node.id != node_id for node in self.nodes())
+        except grpc.RpcError:
+            return False
+
+    def ask(self) -> Any:
+        """A grpc future that is done when the head has answered, or will not."""
+        return self._stub.CheckAlive.future(gcs_service_pb2.CheckAliveRequest(), timeout=_ANSWER_SECONDS)
+
+    def check_node_of_this_host(self) -> None:
+        """Raises BadInput unless this host belongs to the cluster: a driver works through a node of its own host."""
+        ours = services.find_node_ids()
+        if not any(node.id in ours for node in self.nodes()):
+            raise BadInput(
+                f"--address {self._given}: this host is no node of the cluster, and a driver needs one; join with "
+                f"ray start --address={self.address}, or use ray job submit"
+            )
+
+    def _refused(self, why: str) -> BadInput:
+        return BadInput(f"--address {self._given}: {why}; give the cluster's token {TOKEN_SOURCES}")
+
+
+def find_head(given: str) -> Head:
+    """From `auto` or `host:port`. Raises BadInput where that names no head that answers."""
+    if given.startswith("ray://"):
+        raise BadInput(
+            f"--address {given}: Ray Client is a proxy, too slow for this; use ray job submit -- python launch.py "
+            "--address auto, or host:port on a node of the cluster"
+        )
+    if given == "auto":
+        try:
+            address = services.canonicalize_bootstrap_address("auto")
+        except ConnectionError:
+            address = None
+        if address is None:
+            raise BadInput(
+                "--address auto: no Ray cluster runs on this machine; start one with ray start --head, give host:port "
+                "of its head, or leave it out"
+            )
+    else:
+        host, _, port = given.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise BadInput(f"--address {given}: must be auto, or host:port of a running head such as 10.0.0.1:6379")
+        address = services.canonicalize_bootstrap_address(given) if host in _LOOPBACK else given
+    return Head(address, given)
