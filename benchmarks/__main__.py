@@ -17,6 +17,7 @@ from benchmarks.cost_model import CostModel, measure_cost_model
 from benchmarks.epsilon import Epsilon, measure_epsilon
 from benchmarks.learning import Learning, measure_learning
 from benchmarks.memory import Memory, measure_memory
+from benchmarks.monitoring import Monitoring, measure_monitoring
 from benchmarks.on_cluster import OnCluster, measure_on_cluster
 from benchmarks.replay_core import ReplayCore, measure_replay_core
 from benchmarks.replay_shards import ReplayShards, measure_replay_shards
@@ -43,6 +44,7 @@ Benchmark = (
     | Annotated[Memory, subcommand("memory")]
     | Annotated[Scaling, subcommand("scaling")]
     | Annotated[CostModel, subcommand("cost-model")]
+    | Annotated[Monitoring, subcommand("monitoring")]
     | Annotated[OnCluster, subcommand("on-cluster")]
 )
 _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
@@ -60,6 +62,7 @@ _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Memory: measure_memory,
     Scaling: measure_scaling,
     CostModel: measure_cost_model,
+    Monitoring: measure_monitoring,
     OnCluster: measure_on_cluster,
 }
 

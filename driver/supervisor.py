@@ -135,6 +135,7 @@ class Supervisor:
             reached_a_limit = self._stopped_by in ("max_env_steps", "max_learner_steps", "max_seconds")
             ending.stop([] if self._failure else self._outstanding_runs(), final_look=reached_a_limit)
             ending.ask(self._polling.observe)
+            self._polling.export()
             newest = ending.newest_params()
             networks = ending.network_files(newest)
         finally:
