@@ -321,6 +321,5 @@ def test_a_killed_run_is_followed_to_its_end_and_keeps_what_it_wrote(tmp_path: P
                 child.kill()
     assert "CartPole-v1, killed: no summary was written; figures of" in rest
     assert status.returncode == 0
-    steps = [event.step for event in read_events(run / "tensorboard")]
-    assert len(steps) > 1  # the version, and at least one moment
-    assert max(steps) <= pq.read_table(run / "metrics.parquet")["env_steps"].to_numpy().max()
+    steps = {event.step for event in read_events(run / "tensorboard")}
+    assert steps & set(pq.read_table(run / "metrics.parquet")["env_steps"].to_pylist())
