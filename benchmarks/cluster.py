@@ -5,12 +5,14 @@ So what only several machines show can be tried: a node lost, a cable cut, a tok
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,27 @@ class Cluster:
     def run(self, host: Host, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """To its end, with the environment of the job's service."""
         return host.run(command, self._environment("job"), 2 * _PATIENCE_SECONDS)
+
+    def start_prometheus(self) -> Callable[[str], list[dict[str, Any]]]:
+        """On a host of its own, with monitoring/prometheus.yml. Returns what answers a query."""
+        host = self.network.add("prometheus")
+        config = ROOT / "monitoring" / "prometheus.yml"
+        with (host.folder / "output").open("w") as file:
+            host.start(
+                ["prometheus", f"--config.file={config}", "--storage.tsdb.path=/tmp/prometheus"],
+                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        ask = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
+
+        def query(expr: str) -> list[dict[str, Any]]:
+            url = f"http://127.0.0.1:9090/api/v1/query?{urllib.parse.urlencode({'query': expr})}"
+            answer = host.run([sys.executable, "-c", ask, url], {"http_proxy": ""})
+            if answer.returncode != 0:
+                return []  # not up yet
+            content: list[dict[str, Any]] = json.loads(answer.stdout)["data"]["result"]
+            return content
+
+        return query
 
     def _host(self, service: str, hidden: Sequence[Path] = (), mounted: Mapping[Path, Path] | None = None) -> Host:
         size = self._services[service]["shm_size"].removesuffix("b")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -36,7 +37,7 @@ class Hall:
 
     def __init__(self, network: Network) -> None:
         self.folder = network.folder
-        self.cluster = Cluster(network, TOKEN)
+        self.cluster = Cluster(network, TOKEN, {"RAY_metrics_report_interval_ms": "1000"})
         self.workers = [self.cluster.add_worker(with_code=False) for _ in range(2)]
         self.home = self.cluster.add_job_host()
 
@@ -158,7 +159,7 @@ class LongRun:
     def actors_alive(self) -> int:
         """In the newest of its metrics, which are a few seconds old."""
         rows = pq.read_table(self.path / "metrics.parquet", columns=["kind", "actors_alive"]).to_pylist()
-        return [row["actors_alive"] for row in rows if row["kind"] == "progress"][-1]
+        return next((row["actors_alive"] for row in reversed(rows) if row["kind"] == "progress"), 0)
 
     def interrupt(self) -> int:
         signal_to(self.process, signal.SIGINT)
@@ -169,23 +170,55 @@ def actor_processes(host: Host) -> list[str]:
     return [process.name() for process in host.processes() if process.name().startswith("ray::actor-")]
 
 
-def test_a_second_run_is_told_that_others_use_what_it_needs_and_a_lost_worker_is_replaced(hall: Hall) -> None:
+@pytest.fixture(scope="module")
+def long_run(hall: Hall) -> LongRun:
+    """Eight actors that play."""
     run = LongRun(hall, "long", "--actors", "8")
     run.wait_for("env steps (")
-    wait_until(lambda: sum(len(actor_processes(worker)) for worker in hall.workers) == 8, "8 actors")
-    run.wait_for(" env steps", count=2)
+    wait_until(lambda: run.actors_alive() == 8, "8 actors play")
+    return run
+
+
+def test_a_second_run_is_told_that_others_use_what_it_needs(hall: Hall, long_run: LongRun) -> None:
     tried = hall.cluster.try_launch(hall.home, ["--address", "auto", "--run-dir", str(hall.folder / "second")])
     assert tried.returncode == 2, tried.stdout + tried.stderr
     assert "--core-node driver: others use the CPUs or GPUs there" in tried.stderr
+    assert long_run.process.poll() is None
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+def test_prometheus_finds_every_node_by_the_services_names_and_has_the_runs_metrics(
+    hall: Hall, long_run: LongRun
+) -> None:
+    prometheus = hall.cluster.start_prometheus()
+
+    def values(query: str) -> dict[str, float]:
+        return {sample["metric"].get("instance", ""): float(sample["value"][1]) for sample in prometheus(query)}
+
+    nodes = [hall.cluster.head, *hall.workers, hall.home]
+    expected = {f"{node.address}:8080" for node in nodes}
+    wait_until(lambda: set(values('up{job="ray"} == 1')) == expected, "every node is scraped")
+    wait_until(lambda: len(values('up{job="ray-head"} == 1')) == 2, "autoscaler and dashboard are scraped")
+    wait_until(lambda: max(values("sum(ray_dqn_env_steps_total)").values(), default=0) > 0, "environment steps")
+    actors = prometheus("sum by (actor_id) (ray_dqn_env_steps_total)")
+    assert {sample["metric"]["actor_id"] for sample in actors} == {str(actor) for actor in range(8)}
+    assert values("max(ray_dqn_actors_wanted)") == {"": 8.0}
+    assert prometheus("ALERTS") == []
+    everything = json.dumps(prometheus('{__name__=~".+"}'))
+    assert "ray_dqn_learner_steps_total" in everything
+    assert TOKEN not in everything
+
+
+def test_the_actors_of_a_lost_worker_play_on_where_there_is_room(hall: Hall, long_run: LongRun) -> None:
     lost = len(actor_processes(hall.workers[0]))
     assert lost > 0
     hall.workers[0].power_off()
-    run.wait_for(" is gone, with actor-")
-    run.wait_for("plays again, on node", count=lost)
+    long_run.wait_for(" is gone, with actor-")
+    long_run.wait_for("plays again, on node", count=lost)
     assert len(actor_processes(hall.workers[1])) == 8
-    wait_until(lambda: run.actors_alive() == 8, "all play again")
-    assert run.interrupt() == 130, run.output
-    summary = summary_of(run.path)
+    wait_until(lambda: long_run.actors_alive() == 8, "all play again")
+    assert long_run.interrupt() == 130, long_run.output
+    summary = summary_of(long_run.path)
     assert (summary["stopped_by"], summary["actor_restarts"]) == ("interrupted", lost)
     assert summary["missing_chunks"] == 0
     assert all(hall.workers[1].address in summary["nodes"][f"actor-{actor}"] for actor in range(8))
