@@ -114,8 +114,11 @@ class Cluster:
         return query
 
     def _host(self, service: str, hidden: Sequence[Path] = (), mounted: Mapping[Path, Path] | None = None) -> Host:
-        size = self._services[service]["shm_size"].removesuffix("b")
-        return self.network.add(service, size, hidden, {self._token_file: _TOKEN_PLACE, **(mounted or {})})
+        content = self._services[service]
+        size = content["shm_size"].removesuffix("b")
+        networks = content["networks"]
+        aliases = networks["cluster"]["aliases"] if isinstance(networks, dict) else ()
+        return self.network.add(service, size, hidden, {self._token_file: _TOKEN_PLACE, **(mounted or {})}, aliases)
 
     def _start(
         self,

@@ -30,6 +30,7 @@ set -e
 hostname "$NAME"
 mount --bind "$FOLDER/tmp" /tmp
 mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /home
 mount --bind "$FOLDER/hosts" /etc/hosts
 mount --bind "$RESOLVER" /etc/resolv.conf
 mount -t tmpfs -o "size=$SHARED_MEMORY" tmpfs /dev/shm
@@ -177,8 +178,9 @@ class Network:
         shared_memory: str = "512m",
         hidden: Sequence[Path] = (),
         mounted: Mapping[Path, Path] | None = None,
+        aliases: Sequence[str] = (),
     ) -> Host:
-        """A new host of this name, which several may share as the containers of a service do.
+        """A new host of this name, which several may share as the containers of a service do, and of its aliases.
 
         `hidden`: folders that are empty there. `mounted`: file -> where the host sees it.
         """
@@ -195,7 +197,8 @@ class Network:
         for part in ("home", "tmp"):
             (folder / part).mkdir(parents=True)
         (folder / "tmp").chmod(0o1777)
-        self._addresses.setdefault(name, []).append(address)
+        for known_as in (name, *aliases):
+            self._addresses.setdefault(known_as, []).append(address)
         (folder / "hosts").write_text("127.0.0.1 localhost\n")
         init = subprocess.Popen(
             ["ip", "netns", "exec", namespace, "unshare", "--pid", "--fork", "--mount", "--uts", "--mount-proc",
