@@ -132,16 +132,19 @@ class Cluster:
             f"{name}={options[name]}" if (name := word.partition("=")[0]) in options else word
             for word in self._services[service]["command"]
         ]
-        with (host.folder / "output").open("w") as file:
-            node = host.start(
-                command, self._environment(service),
-                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT,
-            )  # fmt: skip
+        output = host.folder / "output"
         check = self._services[service]["healthcheck"]["test"][1:]
         deadline = time.monotonic() + _PATIENCE_SECONDS
+        node: subprocess.Popen[str] | None = None
         while host.run(check, self._environment(service)).returncode != 0:
-            if node.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{service} is not healthy: {(host.folder / 'output').read_text()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{service} is not healthy: {output.read_text()}")
+            if node is None or node.poll() is not None:  # on a busy machine Ray gives up; Compose starts it again too
+                with output.open("a") as file:
+                    node = host.start(
+                        command, self._environment(service),
+                        stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT,
+                    )  # fmt: skip
             time.sleep(0.2)
         return host
 
