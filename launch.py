@@ -144,9 +144,9 @@ def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Statu
 def _with_ray(config: Config, use: Callable[[StopSignals], int]) -> int:
     signals = StopSignals()
     signals.install()
-    address = config.run.address or os.environ.get("RAY_ADDRESS")
-    ray_environment.prepare(embedded=address is None)
-    with worker_template() if address is None else nullcontext():
+    embedded = ray_environment.cluster_address(config.run.address) is None
+    ray_environment.prepare(embedded)
+    with worker_template() if embedded else nullcontext():
         return use(signals)
 
 

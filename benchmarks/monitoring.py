@@ -10,11 +10,10 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.launching import ROOT, new_folder
+from benchmarks.launching import ROOT, endless_run, new_folder, wait_for
 from benchmarks.prometheus import Prometheus
 from benchmarks.watching import processes_by_role
 from common.config import BadInput
@@ -61,8 +60,14 @@ def measure_monitoring(settings: Monitoring) -> list[dict[str, Any]]:
     folder = new_folder(settings.runs)
     ray_folder = Path(tempfile.mkdtemp(prefix="dqn-ray-", dir="/tmp"))  # short: it holds sockets
     discovery = ray_folder / "ray" / "session_latest" / "prom_metrics_service_discovery.json"
+    options = ["--actors", str(settings.actors), "--actor-restarts-per-minute", str(10 * _KILLS)]
+    environment = {
+        **os.environ,
+        "RAY_TMPDIR": str(ray_folder),
+        "RAY_metrics_report_interval_ms": str(settings.report_interval_ms),
+    }
     try:
-        with Prometheus(folder, discovery) as prometheus, _run(settings, folder, ray_folder) as run:
+        with Prometheus(folder, discovery) as prometheus, endless_run(options, folder, environment) as run:
             rows = Check(settings, prometheus, run).measure()
     finally:
         shutil.rmtree(ray_folder, ignore_errors=True)
@@ -188,36 +193,7 @@ class Check:
 
     def _wait(self, what: str, done: Callable[[], bool], patience: float = _PATIENCE_SECONDS) -> None:
         """Raises RuntimeError when it takes too long, or when the run ends before it was told to."""
-        deadline = time.monotonic() + patience
-        while not done():
-            if not self._told_to_end and self._run.poll() is not None:
-                raise RuntimeError(f"the run ended before {what}; see run.log beside its folder")
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"waited {patience:.0f} s in vain for {what}")
-            time.sleep(_TICK_SECONDS)
-
-
-@contextmanager
-def _run(settings: Monitoring, folder: Path, ray_folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """launch.py without any limit, with a Ray folder of its own. Ended when the context is left."""
-    command = [
-        *(sys.executable, str(ROOT / "launch.py"), "--actors", str(settings.actors)),
-        *("--no-stop-when-solved", "--max-env-steps", str(10**12), "--actor-restarts-per-minute", str(10 * _KILLS)),
-        *("--run-dir", str(folder / "run")),
-    ]
-    environment = {
-        **os.environ,
-        "RAY_TMPDIR": str(ray_folder),
-        "RAY_metrics_report_interval_ms": str(settings.report_interval_ms),
-    }
-    with (folder / "run.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(timeout=60)
+        wait_for(what, done, patience, None if self._told_to_end else self._run)
 
 
 def report(rows: list[dict[str, Any]]) -> None:

@@ -39,24 +39,24 @@ class Prometheus:
         if program is None:
             raise BadInput("prometheus: not found; install it (Debian: prometheus) or put its folder into PATH")
         config = yaml.safe_load((ROOT / "monitoring" / "prometheus-laptop.yml").read_text())
-        config["rule_files"] = [str(ROOT / "monitoring" / "alerts.yml")]
+        shutil.copy(ROOT / "monitoring" / "alerts.yml", folder)
         config["scrape_configs"][0]["file_sd_configs"][0]["files"] = [str(discovery)]
-        file = folder / "prometheus.yml"
-        file.write_text(yaml.safe_dump(config))
-        port = _free_port()
-        self._url = f"http://127.0.0.1:{port}/api/v1"
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._folder = folder  # it runs there, so that its pages name its files without folders
         self._log = folder / "prometheus.log"
         self._command = [
             program,
-            f"--config.file={file}",
-            f"--storage.tsdb.path={folder / 'prometheus'}",
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=prometheus",
             f"--web.listen-address=127.0.0.1:{port}",
         ]
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # loopback, whatever is set
 
     def __enter__(self) -> Self:
         with self._log.open("w") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder)
         deadline = time.monotonic() + _UP_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
@@ -101,11 +101,14 @@ class Prometheus:
         ]
 
     def _ask(self, path: str, **parameters: Any) -> Any:
-        with self._open(f"{self._url}/{path}?{urllib.parse.urlencode(parameters)}", timeout=_ANSWER_SECONDS) as reply:
+        with self._open(
+            f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=_ANSWER_SECONDS
+        ) as reply:
             return json.load(reply)["data"]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One on loopback on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -28,9 +28,12 @@ def check_versions(nodes: Sequence[Node]) -> None:
         try:
             wrong = mismatch(ours, ray.get(ref, timeout=0))
         except GetTimeoutError:
-            wrong = f"node {node} has not started a process within {_ANSWER_SECONDS:.0f} s"
+            raise BadInput(
+                f"node {node} has not started a process within {_ANSWER_SECONDS:.0f} s; it is overloaded, or cannot be "
+                "reached: see ray status, and raylet.out in its session's logs"
+            ) from None
         except RayError as error:
-            wrong = f"node {node} cannot start a process of this run: {_last_line(error)}"
+            raise BadInput(f"node {node} cannot start a process of this run: {_last_line(error)}") from None
         if wrong:
             raise BadInput(f"{wrong}; every node needs the same versions, such as one image for all")
 

@@ -227,7 +227,9 @@ class Supervisor:
             return
         if before is not None and (failure := self._replacing.replaced(role, before)) is not None:
             self._fail(role.name, failure)
-        elif self._started:
+            return
+        role.may_wait = self._config.placement.wait_for_resources
+        if self._started:
             self._run_actor(role)
 
     def _check_readiness(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from driver.display import Display
 from driver.head_watch import CLUSTER
 from driver.placement import Placement
 from driver.profile import print_start, print_time_use
+from driver.ray_environment import cluster_address
 from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
 from driver.session import RaySession
@@ -70,16 +70,19 @@ def make_plan(config: Config, embedded: bool) -> Plan:
 
 def start_session(config: Config, environment: EnvironmentSpec, display: Display) -> tuple[RaySession, Placement]:
     """Embedded, or attached where an address is given. Says where, and how to see more. Raises BadInput."""
-    address = config.run.address or os.environ.get("RAY_ADDRESS")
+    address = cluster_address(config.run.address)
     if address is None:
         ray_session = session.start_embedded(placement.cpus(config), config.run.dashboard, config.run.dashboard_port)
     else:
-        if config.run.address is None:
+        if config.run.address != address:
             display.say(f"RAY_ADDRESS is set, so this run attaches to {address}")
         ray_session = session.attach(address, config.run.env)
     display.say(ray_session.description)
+    if ray_session.token_note:
+        display.say(ray_session.token_note, style="yellow")
     if ray_session.dashboard_url:
-        display.say(f"dashboard: {ray_session.dashboard_url} (if it asks for a token: ray get-auth-token)")
+        token = "it asks for that token" if ray_session.token_note else "if it asks for a token: ray get-auth-token"
+        display.say(f"dashboard: {ray_session.dashboard_url} ({token})")
     try:
         return ray_session, _place(config, environment, ray_session.head)
     except BadInput:
@@ -250,7 +253,7 @@ def _draw(path: Path) -> None:
 
 
 def _is_embedded(config: Config) -> bool:
-    return config.run.address is None and "RAY_ADDRESS" not in os.environ
+    return cluster_address(config.run.address) is None
 
 
 def _read_initial_params(config: Config, environment: EnvironmentSpec) -> dict[str, NDArray[np.float32]] | None:

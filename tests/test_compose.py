@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 import yaml
-from compose_file import COMPOSE_FILE, ROOT, ray_options, read_compose
 from ray.dashboard.modules.metrics import metrics_head
 
+from benchmarks.cluster import FILE, read_compose
+from benchmarks.launching import ROOT
 from driver import placement
 from driver.command_line import Train, parse
 
@@ -34,6 +35,13 @@ DOCKERFILE = ROOT / "Dockerfile"
 @cache
 def services(**variables: str) -> dict[str, dict[str, Any]]:
     return read_compose(**variables)["services"]
+
+
+def ray_options(service: dict[str, Any]) -> dict[str, str]:
+    """What `ray start` gets in a service, by the option's name."""
+    words = " ".join([*service.get("entrypoint", []), *service["command"]])
+    assert "ray start" in words
+    return dict(re.findall(r"--([a-z-]+)=(\S+)", words))
 
 
 def from_yaml(path: str) -> Any:
@@ -65,7 +73,7 @@ def service(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def test_the_file_is_valid_by_the_compose_specification() -> None:
-    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE_FILE)]
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE)]
     result = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
