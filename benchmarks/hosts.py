@@ -157,7 +157,7 @@ class Network:
         _ip("-netns", self._switch, "link", "add", "bridge", "type", "bridge")
         _ip("-netns", self._switch, "link", "set", "bridge", "up")
         _ip("-netns", self._switch, "address", "add", f"{_NAME_SERVICE}/24", "dev", "bridge")
-        self._resolver.write_text(f"nameserver {_NAME_SERVICE}\noptions timeout:1\n")
+        self._resolver.write_text(f"nameserver {_NAME_SERVICE}\noptions timeout:5 attempts:3\n")
         self._names_file.write_text("{}")
         program = [sys.executable, "-m", "benchmarks.name_service", _NAME_SERVICE, str(self._names_file)]
         self._name_service = subprocess.Popen(["ip", "netns", "exec", self._switch, *program], cwd=_ROOT)
