@@ -101,7 +101,7 @@ def _place(config: Config, environment: EnvironmentSpec, head: Head | None) -> P
     if not config.placement.wait_for_resources:
         placement.check_totals(config, nodes, home)
         resources.check_memory(config, environment, session.cluster_memory())
-    check_versions(nodes)
+    check_versions(nodes, config.run.ready_seconds)
     return placement.reserve(config, home)
 
 
