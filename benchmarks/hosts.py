@@ -28,9 +28,17 @@ _ROOT = Path(__file__).resolve().parent.parent
 _INIT = """
 set -e
 hostname "$NAME"
+number=0
+for kept in $KEPT; do
+    number=$((number + 1)); mkdir -p "$FOLDER/kept/$number"; mount --rbind "$kept" "$FOLDER/kept/$number"
+done
 mount --bind "$FOLDER/tmp" /tmp
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /home
+number=0
+for kept in $KEPT; do
+    number=$((number + 1)); mkdir -p "$kept"; mount --rbind "$FOLDER/kept/$number" "$kept"
+done
 mount --bind "$FOLDER/hosts" /etc/hosts
 mount --bind "$RESOLVER" /etc/resolv.conf
 mount -t tmpfs -o "size=$SHARED_MEMORY" tmpfs /dev/shm
@@ -206,7 +214,7 @@ class Network:
             env={**_inherited(), "NAME": name if number == 0 or len(self._addresses[name]) == 1 else f"{name}-{number}",
                  "FOLDER": str(folder), "SHARED_MEMORY": shared_memory, "HIDDEN": " ".join(map(str, hidden)),
                  "MOUNTED": " ".join(f"{file}={place}" for file, place in (mounted or {}).items()),
-                 "RESOLVER": str(self._resolver)},
+                 "RESOLVER": str(self._resolver), "KEPT": " ".join(_kept())},
             stdin=subprocess.DEVNULL,
             stderr=(folder / "stderr").open("w"),
         )  # fmt: skip
@@ -231,6 +239,13 @@ def log_file(path: Path) -> Iterator[IO[str]]:
     """For what a process prints."""
     with path.open("a") as file:
         yield file
+
+
+def _kept() -> list[str]:
+    """Where this code and its Python lie, as far as that is in folders of which a host has its own."""
+    own = [Path(folder) for folder in ("/tmp", "/run", "/home")]
+    needed = {_ROOT, Path(sys.prefix), Path(sys.base_prefix)}
+    return sorted(str(path) for path in needed if any(path.is_relative_to(folder) for folder in own))
 
 
 def _inherited() -> dict[str, str]:
