@@ -58,6 +58,7 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
         seed_sequence(seed, "learner"),
         replay=reader,
         initial_params=plan.initial_params,
+        gpus=config.placement.learner_gpus,
     )
 
     def create_evaluator() -> Any:

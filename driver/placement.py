@@ -121,6 +121,15 @@ def check_totals(config: Config, nodes: Sequence[Node], home: Node | None) -> No
         raise BadInput(_too_few(config, fits, sum(node.resources.get("CPU", 0.0) for node in nodes), "has"))
 
 
+def check_gpus(config: PlacementConfig, has: float) -> None:
+    """Raises BadInput where a machine that `has` so many is to be all there is: the learner would wait for ever."""
+    if config.learner_gpus > has:
+        raise BadInput(
+            f"--learner-gpus {config.learner_gpus:g}: Ray finds {has:g} GPUs on this machine; leave it out to learn on "
+            "the CPU, or name a cluster that has one with --address"
+        )
+
+
 def find_home(core_node: str, nodes: Sequence[Node], driver_node: str) -> Node | None:
     """The core's node; None where that is Ray's choice. `driver_node`: its id. Raises BadInput on an unknown one."""
     if core_node in ("any", "spread"):

@@ -103,6 +103,11 @@ def cluster_memory() -> int:
     return int(ray.cluster_resources().get("memory", 0))
 
 
+def cluster_gpus() -> float:
+    """GPUs of all nodes, as Ray counts them."""
+    return float(ray.cluster_resources().get("GPU", 0.0))
+
+
 def own_node() -> str:
     """The id of the node through which this driver works."""
     return str(ray.get_runtime_context().get_node_id())

@@ -199,12 +199,12 @@ class Supervisor:
 
     def _process_died(self, role: Role, error: RayError) -> None:
         """Or it cannot be reached any more."""
-        if role not in self._actors:
+        if isinstance(error, ActorDiedError) and error.actor_init_failed:
+            self._fail(role.name, _plain(str(error)))
+        elif role not in self._actors:
             where = role.whereabouts
             node = f" with its node {where.node}" if where and self._replacing.has_left(where) else ""
             self._fail(role.name, f"its process died{node}\n{error}")
-        elif isinstance(error, ActorDiedError) and error.actor_init_failed:
-            self._fail(role.name, _plain(str(error)))
         else:
             # Every outstanding call to it fails; only the first may count.
             self._calls.forget(role)

@@ -93,6 +93,7 @@ def start_session(config: Config, environment: EnvironmentSpec, display: Display
 def _place(config: Config, environment: EnvironmentSpec, head: Head | None) -> Placement:
     """Raises BadInput where the nodes have other versions than the driver, or too little room."""
     if head is None:
+        placement.check_gpus(config.placement, session.cluster_gpus())
         return Placement(config.placement, core=None)
     from driver.nodes import check_versions  # here, because an embedded run has no other nodes
 

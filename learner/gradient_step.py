@@ -101,7 +101,7 @@ class GradientStep:
     def __init__(
         self, online: QNetwork, target: QNetwork, config: LearnerConfig, bound: Callable[[Tensor], Tensor]
     ) -> None:
-        """`bound` maps targets `[B]` to those allowed. The networks are flattened here."""
+        """`bound` maps targets `[B]` to those allowed. The networks, on one device, are flattened here."""
         self.params, self._gradient = flatten(online)
         self.target_params, _ = flatten(target)
         self._online, self._target = _Passes(online), _Passes(target)
@@ -109,7 +109,7 @@ class GradientStep:
         self._bound = bound
         self._first_moment = torch.zeros_like(self.params)
         self._second_moment = torch.zeros_like(self.params)
-        self._steps = torch.zeros(())
+        self._steps = torch.zeros((), device=self.params.device)  # where the fused kernel needs it
 
     def gradient(self, rows: Minibatch, lead: float | None) -> Tensor:
         """TD errors `[B]`; the gradient of their loss is then ready for `apply`. `lead`: see bellman_target."""

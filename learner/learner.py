@@ -46,12 +46,20 @@ class Broadcaster(Protocol):
         ...
 
 
+_CPU = torch.device("cpu")
+
+
 class NonFiniteError(ArithmeticError):
     """A loss that is infinite or NaN: the params would be ruined by the next step."""
 
 
 class Learner:
-    """Online and target network, the published average, optimizer and counters."""
+    """Online and target network, the published average, optimizer and counters.
+
+    Networks, optimizer and minibatches live on one device; what comes in and goes out is numpy. Rows cross to the
+    device once for each reply, params back once for each sync, and |TD errors| once for each learner step: whether they
+    are finite must be known before the params move, and to bring that answer alone would take as long.
+    """
 
     def __init__(
         self,
@@ -61,13 +69,17 @@ class Learner:
         seeds: np.random.SeedSequence,
         replay: Reader,
         initial_params: dict[str, NDArray[np.float32]] | None = None,
+        *,
+        device: torch.device = _CPU,
     ) -> None:
         self._config = config
         self._replay = replay
+        self._device = device
         generator = torch.Generator().manual_seed(int(seeds.generate_state(1)[0]))
         self._online = QNetwork(network, environment, generator)
         if initial_params is not None:
             self._online.load(initial_params)
+        self._online.to(device)  # after the draw, so that a seed's params are the same on every device
         self._average = copy.deepcopy(self._online)  # what is published
         self._average_params, _ = flatten(self._average)
         self._value_range = ValueRange()
@@ -134,7 +146,8 @@ class Learner:
         own = Transition._make(column.copy() for column in columns(rows))
         self._value_range.widen(own.reward, own.discount)
         size = self._config.batch_size
-        minibatches = map(Minibatch, *(torch.split(torch.from_numpy(column), size) for column in own))
+        on_device = (torch.from_numpy(column).to(self._device, non_blocking=True) for column in own)
+        minibatches = map(Minibatch, *(torch.split(column, size) for column in on_device))
         errors: list[NDArray[np.float32]] = []
         for minibatch in minibatches:
             errors.append(self._update(minibatch))
@@ -157,7 +170,7 @@ class Learner:
         """One gradient step on `[B]` rows. Returns |TD error| `[B]`."""
         learning_rate = self._learning_rate()
         error = self._gradient_step.gradient(minibatch, self._lead())
-        priority: NDArray[np.float32] = error.abs().numpy()
+        priority: NDArray[np.float32] = error.abs().cpu().numpy()
         if not np.isfinite(priority).all():
             raise NonFiniteError(self._describe_non_finite(minibatch, error))
         self._gradient_step.apply(learning_rate)

@@ -68,15 +68,18 @@ class QNetwork(nn.Module):
 
     @torch.no_grad()
     def export(self) -> dict[str, NDArray[np.float32]]:
-        """The canonical form as fresh arrays: scaling folded into the first layer, dueling into the last."""
-        layers = [(layer.weight.double(), layer.bias.double()) for layer in self._linear_layers()]
+        """The canonical form as fresh arrays: scaling folded into the first layer, dueling into the last.
+
+        Worked out on the CPU, wherever the network lives: not every device has float64.
+        """
+        layers = [_on_cpu(layer) for layer in self._linear_layers()]
         if self.value is not None:
             weight, bias = layers.pop()
-            value_weight, value_bias = self.value.weight.double(), self.value.bias.double()
+            value_weight, value_bias = _on_cpu(self.value)
             layers.append((value_weight + weight - weight.mean(0), value_bias + bias - bias.mean()))
         if self.scaled:
             weight, bias = layers[0]
-            layers[0] = (weight * self.scale.double(), bias + weight @ self.shift.double())
+            layers[0] = (weight * self.scale.cpu().double(), bias + weight @ self.shift.cpu().double())
         values = [tensor.float().numpy().copy() for layer in layers for tensor in layer]
         return dict(zip(self._shapes, values, strict=True))
 
@@ -91,8 +94,8 @@ class QNetwork(nn.Module):
         layers = list(zip(tensors[::2], tensors[1::2], strict=True))
         if self.scaled:
             weight, bias = layers[0]
-            weight = weight / self.scale.double()
-            layers[0] = (weight, bias - weight @ self.shift.double())
+            weight = weight / self.scale.cpu().double()
+            layers[0] = (weight, bias - weight @ self.shift.cpu().double())
         for layer, (weight, bias) in zip(self._linear_layers(), layers, strict=True):
             layer.weight.copy_(weight)
             layer.bias.copy_(bias)
@@ -103,6 +106,10 @@ class QNetwork(nn.Module):
 
     def _linear_layers(self) -> list[nn.Linear]:
         return [layer for layer in [*self.hidden, self.advantage] if isinstance(layer, nn.Linear)]
+
+
+def _on_cpu(layer: nn.Linear) -> tuple[Tensor, Tensor]:
+    return layer.weight.cpu().double(), layer.bias.cpu().double()
 
 
 def _linear(fan_in: int, fan_out: int, generator: torch.Generator) -> nn.Linear:

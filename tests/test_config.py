@@ -179,6 +179,15 @@ def test_the_rows_in_flight_stay_under_1500(actors: int, envs_per_actor: int) ->
     assert actors * shipped < 1500 or shipped == envs_per_actor
 
 
+@pytest.mark.parametrize("actors", [8, 16, 32, 64])
+def test_the_rows_in_flight_of_single_environments_stay_under_1500_where_every_chunk_ends_with_an_episode(
+    actors: int,
+) -> None:
+    """One chunk in flight for each actor; the step that fills it ends an episode and completes a row for each of n."""
+    config = ActorConfig(actors=actors, envs_per_actor=1)
+    assert actors * (config.rows_per_chunk - 1 + config.n_step) < 1500
+
+
 def test_chunks_are_never_empty_however_many_actors_there_are() -> None:
     assert ActorConfig(actors=5000, envs_per_actor=1).rows_per_chunk == 1
     assert ActorConfig(actors=5000, envs_per_actor=8).rows_per_chunk == 8

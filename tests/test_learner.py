@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
+import pretend_device
 import pytest
+import torch
 from fakes import constant_arrays, environment_spec, one_environment_step, sample_reply
 from numpy.typing import NDArray
 
 from actors.n_step import NStepAccumulator
 from actors.policy import QFunction
-from common.config import LearnerConfig, NetworkConfig
+from common.config import BadInput, LearnerConfig, NetworkConfig
 from common.types import Params, SampleReply, Transition
 from learner.learner import Learner, NonFiniteError
 from learner.process import LearnerProcess
 
-NO_ERRORS: tuple[list[int], list[float]] = ([], [])
+CPU = torch.device("cpu")
 
 
 class Reader:
@@ -85,6 +90,7 @@ def learner(
     hidden: tuple[int, ...] = (8,),
     initial_params: dict[str, NDArray[np.float32]] | None = None,
     seed: int = 1,
+    device: torch.device = CPU,
     **config: object,
 ) -> Learner:
     """Minibatches of 4, no syncs and no averaging, unless said otherwise; observations of 1 number, 2 actions."""
@@ -96,6 +102,7 @@ def learner(
         np.random.SeedSequence(seed),
         reader,
         initial_params,
+        device=device,
     )
 
 
@@ -476,6 +483,108 @@ def test_truncation_taken_as_termination_misses_the_values_of_the_one_state_mdp(
     q_values = learned_q_values(one_state_rows(truncation_is_termination=True))
     assert q_values != pytest.approx([10.0, 9.0], abs=0.1)
     assert max(q_values) < 8.5
+
+
+NEEDS_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
+NEEDS_NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a torch that sees no GPU")
+
+
+@contextlib.contextmanager
+def on_device(device: torch.device) -> Iterator[None]:
+    """Where it may be used: the pretended one is there while its context lasts."""
+    with pretend_device.pretended() if device == pretend_device.DEVICE else contextlib.nullcontext():
+        yield
+
+
+def published(device: torch.device, network: NetworkConfig, **config: object) -> list[Params]:
+    """Of 40 learner steps with a sync every 7, three minibatches to a reply."""
+    broadcast = Broadcaster()
+    learning = Learner(
+        LearnerConfig(batch_size=4, target_sync_learner_steps=7, max_learner_steps=40, **config),
+        network,
+        environment_spec(observation_size=1, action_count=2, low=(-2.0,), high=(2.0,)),
+        np.random.SeedSequence(1),
+        EndlessReader(rows([1.0, -2.0, 5.0], discount=0.9, observation=0.5), rows_per_call=12),
+        device=device,
+    )
+    learning.run(broadcast)
+    broadcast.check_untouched()
+    return broadcast.published
+
+
+@pytest.mark.parametrize(
+    "device", [pretend_device.DEVICE, pytest.param(torch.device("cuda"), marks=NEEDS_A_GPU)], ids=str
+)
+@pytest.mark.parametrize(
+    ("network", "config"),
+    [
+        (NetworkConfig(hidden=(8, 8)), {}),
+        (NetworkConfig(hidden=(8,), dueling=True, observation_scaling="bounds"), {"loss": "squared"}),
+        (NetworkConfig(hidden=()), {"double": False, "bounded_targets": False}),
+        (NetworkConfig(hidden=(8,)), {"clipped_double": False}),
+    ],
+)
+def test_a_learner_on_another_device_publishes_the_same_params_as_numpy(
+    device: torch.device, network: NetworkConfig, config: dict[str, object]
+) -> None:
+    wanted = published(torch.device("cpu"), network, **config)
+    with on_device(device):
+        got = published(device, network, **config)
+    assert [params.version for params in got] == [params.version for params in wanted]
+    tolerance = 0.0 if device == pretend_device.DEVICE else 1e-4
+    for ours, theirs in zip(got, wanted, strict=True):
+        for name, array in ours.arrays.items():
+            assert type(array) is np.ndarray
+            np.testing.assert_allclose(array, theirs.arrays[name], rtol=0, atol=tolerance)
+
+
+def test_rows_cross_to_the_device_once_for_each_reply_and_td_errors_back_once_for_each_learner_step() -> None:
+    """Five columns and five minibatches to a reply, no syncs."""
+    with pretend_device.pretended() as crossings:
+        learning = learner(
+            EndlessReader(rows([1.0, 2.0]), rows_per_call=20), max_learner_steps=15, device=pretend_device.DEVICE
+        )
+        at_start = (crossings.to_device, crossings.to_cpu)
+        learning.run(Broadcaster())
+        assert (crossings.to_device, crossings.to_cpu) == (at_start[0] + 3 * 5, at_start[1] + 15)
+
+
+def test_non_finite_rows_stop_a_learner_on_another_device_before_their_learner_step() -> None:
+    bad = rows([1.0] * 8, discount=0.9)
+    bad.observation[6] = np.nan
+    with pretend_device.pretended():
+        learning = learner(Reader([sample_reply(bad, range(8))]), device=pretend_device.DEVICE)
+        with pytest.raises(NonFiniteError, match=r"at learner step 1: .* non-finite values in: observation; .*First"):
+            learning.run(Broadcaster())
+    assert learning.stats().learner_steps == 1
+
+
+def learner_process(gpus: float) -> LearnerProcess:
+    return LearnerProcess(
+        LearnerConfig(),
+        NetworkConfig(hidden=(8,)),
+        environment_spec(observation_size=1, action_count=2),
+        np.random.SeedSequence(1),
+        Reader([]),
+        gpus=gpus,
+    )
+
+
+@NEEDS_NO_GPU
+def test_a_gpu_that_torch_cannot_use_is_an_error_that_says_why() -> None:
+    with pytest.raises(
+        BadInput, match=r"^--learner-gpus 0\.5: the learner's node has a GPU, but torch .* there .*CPU$"
+    ):
+        learner_process(gpus=0.5)
+    assert learner_process(gpus=0).newest().version == 0
+
+
+@NEEDS_A_GPU
+def test_a_learner_that_was_given_a_gpu_uses_it() -> None:
+    before = torch.cuda.memory_allocated()
+    process = learner_process(gpus=1)
+    assert torch.cuda.memory_allocated() > before
+    assert process.newest().version == 0
 
 
 @pytest.mark.parametrize("threads", [2, 1])

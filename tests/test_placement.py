@@ -88,6 +88,13 @@ def test_a_gpu_that_the_core_node_lacks_is_named() -> None:
     check(config(learner_gpus=1, core_node="gpu"), HOME, node("gpu", 8, gpus=2))
 
 
+def test_a_machine_of_its_own_without_the_gpus_asked_for_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"^--learner-gpus 1: Ray finds 0 GPUs on this machine; leave it out"):
+        placement.check_gpus(PlacementConfig(learner_gpus=1), has=0)
+    placement.check_gpus(PlacementConfig(learner_gpus=1), has=1)
+    placement.check_gpus(PlacementConfig(), has=0)
+
+
 def too_few(nodes: Sequence[Node], **asked: Any) -> str:
     return refusal(config(**asked), *nodes)
 

@@ -21,6 +21,7 @@ from common.config import (
     EvaluatorConfig,
     LearnerConfig,
     NetworkConfig,
+    PlacementConfig,
     ReplayConfig,
     RunConfig,
     rows_per_call,
@@ -265,6 +266,21 @@ def test_a_killed_shard_or_coordinator_ends_the_run_by_its_name(tmp_path: Path, 
     assert summary["stopped_by"] == "error"
     assert summary["error"].startswith(f"{role}: its process died")
     assert (tmp_path / "summary.json").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a torch that sees no GPU")
+def test_a_gpu_that_the_learners_torch_cannot_use_ends_the_run_with_the_reason(tmp_path: Path) -> None:
+    """Ray gives out what its node was started with; this one is placed without asking it."""
+
+    def build(plan: Plan, namespace: str) -> Topology:
+        return build_anywhere(plan, namespace, Placement(PlacementConfig(), core=None))
+
+    asked = dataclasses.replace(config("CartPole-v1"), placement=PlacementConfig(learner_gpus=1))
+    summary = train(asked, tmp_path, build)
+    assert summary["stopped_by"] == "error"
+    assert summary["error"].startswith("learner: ")
+    assert "--learner-gpus 1: the learner's node has a GPU, but torch" in summary["error"]
+    assert "process died" not in summary["error"]
 
 
 @pytest.mark.parametrize("role", ["replay", "learner", "evaluator"])
