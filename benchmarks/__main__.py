@@ -16,6 +16,7 @@ from benchmarks.collection import Collection, measure_collection
 from benchmarks.cost_model import CostModel, measure_cost_model
 from benchmarks.epsilon import Epsilon, measure_epsilon
 from benchmarks.learning import Learning, measure_learning
+from benchmarks.many_actors import ManyActors, measure_many_actors
 from benchmarks.memory import Memory, measure_memory
 from benchmarks.monitoring import Monitoring, measure_monitoring
 from benchmarks.on_cluster import OnCluster, measure_on_cluster
@@ -43,6 +44,7 @@ Benchmark = (
     | Annotated[ReplayCore, subcommand("replay-core")]
     | Annotated[ReplayShards, subcommand("replay-shards")]
     | Annotated[Memory, subcommand("memory")]
+    | Annotated[ManyActors, subcommand("many-actors")]
     | Annotated[Scaling, subcommand("scaling")]
     | Annotated[CostModel, subcommand("cost-model")]
     | Annotated[Monitoring, subcommand("monitoring")]
@@ -62,6 +64,7 @@ _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     ReplayCore: measure_replay_core,
     ReplayShards: measure_replay_shards,
     Memory: measure_memory,
+    ManyActors: measure_many_actors,
     Scaling: measure_scaling,
     CostModel: measure_cost_model,
     Monitoring: measure_monitoring,

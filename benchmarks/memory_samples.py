@@ -2,7 +2,8 @@
 
 The unique set size (USS) of a process is what its end would give back. A page of a library or of Ray's object store
 counts in it while no other process maps that page: where another Ray or torch runs on the machine and ends, the USS of
-ours jumps. So beside it stands the anonymous memory, which only the process itself can change. MB are 10**6 bytes.
+ours jumps. So beside it stands the anonymous memory, which only the process itself can change. The proportional set
+size (PSS) shares each page out among the processes that map it, so those of all add up. MB are 10**6 bytes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Sample(NamedTuple):
     role: str
     pid: int
     uss: float  # MB
+    pss: float  # MB
     anonymous: float  # MB that no file backs: what it allocated
 
 
@@ -34,4 +36,4 @@ def sample(seconds: float, processes: Processes) -> Iterator[Sample]:
         with suppress(psutil.NoSuchProcess):  # it ended meanwhile
             memory = process.memory_full_info()
             anonymous = memory.rss - memory.shared
-            yield Sample(seconds, role, process.pid, memory.uss / MB, anonymous / MB)
+            yield Sample(seconds, role, process.pid, memory.uss / MB, memory.pss / MB, anonymous / MB)

@@ -35,7 +35,8 @@ def launch_and_watch(
 ) -> dict[str, Any]:
     """Runs launch.py and hands `each_second` the seconds since its start and its processes by role.
 
-    Returns the summary, also of a run that ended with an error. Raises RuntimeError where there is none.
+    Returns the summary, also of a run that ended with an error, with `exit_code` and with `process_seconds` from start
+    to exit. Raises RuntimeError where there is no summary.
     """
     command = [sys.executable, str(ROOT / "launch.py"), *options, "--run-dir", str(run_dir)]
     log = run_dir.parent / f"{run_dir.name}.log"
@@ -46,6 +47,7 @@ def launch_and_watch(
                 processes = processes_by_role(driver)
                 each_second(time.monotonic() - began, processes)
                 ticks += 1
+            seconds = time.monotonic() - began
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -53,7 +55,7 @@ def launch_and_watch(
     if not summary.exists():
         raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}:\n{log.read_text()}")
     read: dict[str, Any] = json.loads(summary.read_text())
-    return read
+    return {**read, "exit_code": process.returncode, "process_seconds": seconds}
 
 
 def run_options(actors: int, seconds: float) -> list[str]:
