@@ -202,9 +202,9 @@ class Supervisor:
         if isinstance(error, ActorDiedError) and error.actor_init_failed:
             self._fail(role.name, _plain(str(error)))
         elif role not in self._actors:
-            where = role.whereabouts
-            node = f" with its node {where.node}" if where and self._replacing.has_left(where) else ""
-            self._fail(role.name, f"its process died{node}\n{error}")
+            where = role.whereabouts if self._versions else None
+            node = f" on node {where.node}" if where else ""
+            self._fail(role.name, f"its process{node} died\n{error}")
         else:
             # Every outstanding call to it fails; only the first may count.
             self._calls.forget(role)
