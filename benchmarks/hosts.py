@@ -163,8 +163,8 @@ class Network:
     def __enter__(self) -> Network:
         _ip("netns", "add", self._switch)
         _ip("-netns", self._switch, "link", "add", "bridge", "type", "bridge")
-        # An address of its own: else it takes one of its ports', another one with every host that comes or goes, and the
-        # others do not find the name service for a while.
+        # An address of its own: else it has that of one of its ports, another with every host that comes or goes, and
+        # hosts do not find the name service for a while.
         _ip("-netns", self._switch, "link", "set", "bridge", "address", "02:00:00:00:00:01", "up")
         _ip("-netns", self._switch, "address", "add", f"{_NAME_SERVICE}/24", "dev", "bridge")
         self._resolver.write_text(f"nameserver {_NAME_SERVICE}\noptions timeout:5 attempts:3\n")
