@@ -25,9 +25,9 @@ from benchmarks.hosts import Host, Network, signal_to, why_not
 
 pytestmark = [
     pytest.mark.skipif(why_not() is not None, reason=f"a cluster of hosts: {why_not()}"),
-    pytest.mark.timeout(400),  # the first test starts the cluster
+    pytest.mark.timeout(700),  # the first test starts the cluster
 ]
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 200.0
 LONG = ("--no-stop-when-solved", "--max-env-steps", "1000000000", "--hidden", "16")
 TOKEN = secrets.token_hex(32)
 
