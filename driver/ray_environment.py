@@ -45,6 +45,10 @@ _EMBEDDED = {
 }
 
 
+class RayDidNotStart(Exception):  # noqa: N818  what happened, for a person
+    """An embedded Ray that did not come up. Its text is one clear line."""
+
+
 def prepare(embedded: bool) -> None:
     """Sets what the user has not set. Call before the first `import ray`."""
     if embedded:  # the workers inherit it, so that `--env module:id` finds the module there too

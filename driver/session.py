@@ -17,6 +17,7 @@ from common.config import BadInput
 from driver.code_for_nodes import runtime_env
 from driver.lean_ray import lean
 from driver.processes import descendants, kill
+from driver.ray_environment import RayDidNotStart
 from driver.ray_token import embedded_token
 from driver.resources import OBJECT_STORE_BYTES
 
@@ -58,20 +59,27 @@ class RaySession:
 def start_embedded(cpus: float, dashboard: bool, dashboard_port: int | None = None) -> RaySession:
     """A Ray of our own, on loopback only, never one that happens to run here.
 
-    Raises BadInput on a port in use, and where there is no token for it.
+    Raises BadInput on a port in use, and where there is no token for it; RayDidNotStart where it does not come up.
     """
     if dashboard and dashboard_port is not None:
         _check_free(dashboard_port)
     with ExitStack() as lasting:
         token_note = lasting.enter_context(embedded_token())
         with lean(dashboard):
-            context = _init(
-                address="local",
-                num_cpus=max(math.ceil(cpus), os.cpu_count() or 1),
-                include_dashboard=dashboard,
-                dashboard_port=dashboard_port,
-                object_store_memory=OBJECT_STORE_BYTES,
-            )
+            try:
+                context = _init(
+                    address="local",
+                    num_cpus=max(math.ceil(cpus), os.cpu_count() or 1),
+                    include_dashboard=dashboard,
+                    dashboard_port=dashboard_port,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                )
+            except Exception as error:  # Ray raises just that
+                ray.shutdown()
+                raise RayDidNotStart(
+                    f"Ray did not start ({' '.join(str(error).split())[:200]}); on a busy machine it gives up: try "
+                    "again. Its logs are in /tmp/ray/session_latest/logs"
+                ) from error
         _keep_others_out(Path(context.address_info["session_dir"]))
         return RaySession(f"embedded Ray {ray.__version__}", _url(context), None, token_note, lasting=lasting.pop_all())
 

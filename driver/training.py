@@ -25,7 +25,7 @@ from driver.display import Display
 from driver.head_watch import CLUSTER
 from driver.placement import Placement
 from driver.profile import print_start, print_time_use
-from driver.ray_environment import cluster_address
+from driver.ray_environment import RayDidNotStart, cluster_address
 from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
 from driver.session import RaySession
@@ -199,7 +199,7 @@ def _folder_and_session(
     run_folder.create_run_dir(path)
     try:
         ray_session, place = _start_unless_stopped(plan, display, signals)
-    except (BadInput, StoppedEarly):
+    except (BadInput, StoppedEarly, RayDidNotStart):
         with suppress(OSError):  # somebody else put something there
             for folder in created:
                 folder.rmdir()
