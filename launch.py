@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from common.config import BadInput, Config
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
+from driver.ray_environment import RayDidNotStart
 from driver.signals import StoppedEarly, StopSignals
 from driver.workers.handle import worker_template
 
@@ -111,6 +112,9 @@ def main() -> int:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RayDidNotStart as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except StoppedEarly as stopped:
         print("stopped at the start: there was nothing to save", file=sys.stderr)
         return stopped.exit_code
@@ -145,9 +149,9 @@ def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Statu
 def _with_ray(config: Config, use: Callable[[StopSignals], int]) -> int:
     signals = StopSignals()
     signals.install()
-    address = config.run.address or os.environ.get("RAY_ADDRESS")
-    ray_environment.prepare(embedded=address is None)
-    with worker_template() if address is None else nullcontext():
+    embedded = ray_environment.cluster_address(config.run.address) is None
+    ray_environment.prepare(embedded)
+    with worker_template() if embedded else nullcontext():
         return use(signals)
 
 

@@ -51,7 +51,8 @@ class ActorStats(NamedTuple):
     """What an actor tells of itself; counts since its process started."""
 
     actor_id: int
-    params_version: int
+    params_version: int  # acted with, learner steps; -1 before the first
+    params_age_seconds: float | None  # since it took them, by its own clock; None before the first
     chunks: int
     waiting: bool  # for the ack of a chunk
     seconds: dict[str, float]  # by activity, see common/time_use.py
@@ -63,6 +64,7 @@ class _Policy(NamedTuple):
     version: int
     q_function: QFunction
     since: float  # time.time() when it was taken
+    taken: float  # the same moment by the actor's clock, which nobody sets
 
 
 class Actor:
@@ -147,15 +149,15 @@ class Actor:
         """Takes newer params, from the next step on. Raises ValueError when they do not fit the network."""
         check_arrays(params.arrays, self._shapes)
         if self._policy is None or params.version > self._policy.version:
-            self._policy = _Policy(params.version, QFunction(params.arrays), since=time.time())
+            self._policy = _Policy(params.version, QFunction(params.arrays), since=time.time(), taken=self._clock())
 
     def stats(self) -> ActorStats:
         """A snapshot, from another thread."""
         policy = self._policy
-        version = -1 if policy is None else policy.version
         return ActorStats(
             actor_id=self._id,
-            params_version=version,
+            params_version=-1 if policy is None else policy.version,
+            params_age_seconds=None if policy is None else self._clock() - policy.taken,
             chunks=self._seq,
             waiting=self._waiting,
             seconds=self._time_use.seconds,

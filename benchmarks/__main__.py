@@ -18,7 +18,9 @@ from benchmarks.epsilon import Epsilon, measure_epsilon
 from benchmarks.learning import Learning, measure_learning
 from benchmarks.many_actors import ManyActors, measure_many_actors
 from benchmarks.memory import Memory, measure_memory
+from benchmarks.monitoring import Monitoring, measure_monitoring
 from benchmarks.on_cluster import OnCluster, measure_on_cluster
+from benchmarks.pictures import Pictures, take_pictures
 from benchmarks.replay_core import ReplayCore, measure_replay_core
 from benchmarks.replay_shards import ReplayShards, measure_replay_shards
 from benchmarks.samples_per_insert import SamplesPerInsert, measure_samples_per_insert
@@ -45,7 +47,9 @@ Benchmark = (
     | Annotated[ManyActors, subcommand("many-actors")]
     | Annotated[Scaling, subcommand("scaling")]
     | Annotated[CostModel, subcommand("cost-model")]
+    | Annotated[Monitoring, subcommand("monitoring")]
     | Annotated[OnCluster, subcommand("on-cluster")]
+    | Annotated[Pictures, subcommand("pictures")]
 )
 _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Solve: measure_solve,
@@ -63,7 +67,9 @@ _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     ManyActors: measure_many_actors,
     Scaling: measure_scaling,
     CostModel: measure_cost_model,
+    Monitoring: measure_monitoring,
     OnCluster: measure_on_cluster,
+    Pictures: take_pictures,
 }
 
 

@@ -7,6 +7,7 @@ can. A host's files are otherwise this machine's own; folders given in `hidden` 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -20,15 +21,33 @@ from typing import IO, Any
 import psutil
 
 _SUBNET = "10.77.0"
+_NAME_SERVICE = f"{_SUBNET}.254"
 _START_SECONDS = 10.0
+_ROOT = Path(__file__).resolve().parent.parent
 # The first process of a host: mounts what is the host's own, and collects what its processes leave behind.
 _INIT = """
 set -e
 hostname "$NAME"
+number=0
+for kept in $KEPT; do
+    number=$((number + 1)); mkdir -p "$FOLDER/kept/$number"; mount --rbind "$kept" "$FOLDER/kept/$number"
+done
 mount --bind "$FOLDER/tmp" /tmp
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /home
+number=0
+for kept in $KEPT; do
+    number=$((number + 1)); mkdir -p "$kept"; mount --rbind "$FOLDER/kept/$number" "$kept"
+done
 mount --bind "$FOLDER/hosts" /etc/hosts
+mount --bind "$RESOLVER" /etc/resolv.conf
 mount -t tmpfs -o "size=$SHARED_MEMORY" tmpfs /dev/shm
 for hidden in $HIDDEN; do mount -t tmpfs -o size=64k,ro tmpfs "$hidden"; done
+for mounted in $MOUNTED; do
+    place="${mounted#*=}"
+    [ -e "$place" ] || { mkdir -p "$(dirname "$place")"; touch "$place"; }
+    mount --bind -o ro "${mounted%%=*}" "$place"
+done
 ip link set lo up
 touch "$FOLDER/up"
 while :; do sleep 3600 & wait $!; done
@@ -62,7 +81,18 @@ class Host:
         self, command: Sequence[str], environment: Mapping[str, str] | None = None, **options: Any
     ) -> subprocess.Popen[str]:
         """A process on the host; `options` are Popen's. Signals go through `signal_to`."""
-        enter = ["nsenter", "--target", str(self._init.pid), "--net", "--mount", "--pid", "--uts", "--"]
+        folder = options.pop("cwd", _ROOT)  # entering a mount namespace leaves the one that Popen would set
+        enter = [
+            "nsenter",
+            "--target",
+            str(self._init.pid),
+            "--net",
+            "--mount",
+            "--pid",
+            "--uts",
+            f"--wd={folder}",
+            "--",
+        ]
         return subprocess.Popen(
             [*enter, *command], env={**_inherited(), **self._environment, **(environment or {})}, text=True, **options
         )
@@ -124,6 +154,8 @@ class Network:
         self._switch = f"{self._names}-switch"
         # Not in /tmp, of which each host has its own.
         self.folder = Path(tempfile.mkdtemp(prefix="dqn-hosts-", dir="/var/tmp"))
+        self._names_file = self.folder / "names.json"
+        self._resolver = self.folder / "resolv.conf"
         self._hosts: list[Host] = []
         self._addresses: dict[str, list[str]] = {}
         self._count = 0
@@ -131,18 +163,37 @@ class Network:
     def __enter__(self) -> Network:
         _ip("netns", "add", self._switch)
         _ip("-netns", self._switch, "link", "add", "bridge", "type", "bridge")
-        _ip("-netns", self._switch, "link", "set", "bridge", "up")
+        # An address of its own: else it has that of one of its ports, another with every host that comes or goes, and
+        # hosts do not find the name service for a while.
+        _ip("-netns", self._switch, "link", "set", "bridge", "address", "02:00:00:00:00:01", "up")
+        _ip("-netns", self._switch, "address", "add", f"{_NAME_SERVICE}/24", "dev", "bridge")
+        self._resolver.write_text(f"nameserver {_NAME_SERVICE}\noptions timeout:5 attempts:3\n")
+        self._names_file.write_text("{}")
+        program = [sys.executable, "-m", "benchmarks.name_service", _NAME_SERVICE, str(self._names_file)]
+        self._name_service = subprocess.Popen(["ip", "netns", "exec", self._switch, *program], cwd=_ROOT)
         return self
 
     def __exit__(self, *exception: object) -> None:
         for host in self._hosts:
             host.power_off()
+        self._name_service.kill()
+        self._name_service.wait()
         for namespace in [self._switch, *(f"{self._names}-{number}" for number in range(self._count))]:
             subprocess.run(["ip", "netns", "delete", namespace], capture_output=True, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def add(self, name: str, shared_memory: str = "512m", hidden: Sequence[Path] = ()) -> Host:
-        """A new host of this name, which several may share as the containers of a service do."""
+    def add(
+        self,
+        name: str,
+        shared_memory: str = "512m",
+        hidden: Sequence[Path] = (),
+        mounted: Mapping[Path, Path] | None = None,
+        aliases: Sequence[str] = (),
+    ) -> Host:
+        """A new host of this name, which several may share as the containers of a service do, and of its aliases.
+
+        `hidden`: folders that are empty there. `mounted`: file -> where the host sees it.
+        """
         number = self._count
         self._count += 1
         namespace, port = f"{self._names}-{number}", f"port{number}"
@@ -156,27 +207,26 @@ class Network:
         for part in ("home", "tmp"):
             (folder / part).mkdir(parents=True)
         (folder / "tmp").chmod(0o1777)
-        self._addresses.setdefault(name, []).append(address)
-        hosts_file = folder / "hosts"
-        hosts_file.touch()
+        for known_as in (name, *aliases):
+            self._addresses.setdefault(known_as, []).append(address)
+        (folder / "hosts").write_text("127.0.0.1 localhost\n")
         init = subprocess.Popen(
             ["ip", "netns", "exec", namespace, "unshare", "--pid", "--fork", "--mount", "--uts", "--mount-proc",
              "sh", "-c", _INIT],
             env={**_inherited(), "NAME": name if number == 0 or len(self._addresses[name]) == 1 else f"{name}-{number}",
-                 "FOLDER": str(folder), "SHARED_MEMORY": shared_memory, "HIDDEN": " ".join(map(str, hidden))},
+                 "FOLDER": str(folder), "SHARED_MEMORY": shared_memory, "HIDDEN": " ".join(map(str, hidden)),
+                 "MOUNTED": " ".join(f"{file}={place}" for file, place in (mounted or {}).items()),
+                 "RESOLVER": str(self._resolver), "KEPT": " ".join(_kept())},
             stdin=subprocess.DEVNULL,
             stderr=(folder / "stderr").open("w"),
         )  # fmt: skip
         _wait_for(folder / "up", init)
         host = Host(name, address, folder, init, Cable(self._switch, port))
         self._hosts.append(host)
-        self._tell_everybody()
+        told = self._names_file.with_suffix(".new")
+        told.write_text(json.dumps(self._addresses))
+        told.rename(self._names_file)
         return host
-
-    def _tell_everybody(self) -> None:
-        names = "".join(f"{address} {name}\n" for name, addresses in self._addresses.items() for address in addresses)
-        for host in self._hosts:
-            (host.folder / "hosts").write_text(f"127.0.0.1 localhost\n{names}")
 
 
 def signal_to(process: subprocess.Popen[str], number: int) -> None:
@@ -191,6 +241,13 @@ def log_file(path: Path) -> Iterator[IO[str]]:
     """For what a process prints."""
     with path.open("a") as file:
         yield file
+
+
+def _kept() -> list[str]:
+    """Where this code and its Python lie, as far as that is in folders of which a host has its own."""
+    own = [Path(folder) for folder in ("/tmp", "/run", "/home")]
+    needed = {_ROOT, Path(sys.prefix), Path(sys.base_prefix)}
+    return sorted(str(path) for path in needed if any(path.is_relative_to(folder) for folder in own))
 
 
 def _inherited() -> dict[str, str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
+_TICK_SECONDS = 1.0
 
 
 def launch(options: Sequence[str], run_dir: Path) -> dict[str, Any]:
@@ -25,6 +28,38 @@ def launch(options: Sequence[str], run_dir: Path) -> dict[str, Any]:
         raise RuntimeError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     summary: dict[str, Any] = json.loads((run_dir / "summary.json").read_text())
     return {**summary, "process_seconds": time.monotonic() - began}
+
+
+@contextmanager
+def endless_run(
+    options: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """launch.py without any limit, in `folder`/run, with its output in run.log beside it. Ended with the context."""
+    python = Path(sys.executable)  # called by its name, which Ray's dashboard shows
+    limits = ["--no-stop-when-solved", "--max-env-steps", str(10**12)]
+    command = [python.name, str(ROOT / "launch.py"), *options, *limits, "--run-dir", str(folder.resolve() / "run")]
+    path = os.pathsep.join([str(python.parent), environment.get("PATH", os.defpath)])
+    with (folder / "run.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**environment, "PATH": path})
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def wait_for(
+    what: str, done: Callable[[], bool], patience_seconds: float, run: subprocess.Popen[bytes] | None = None
+) -> None:
+    """Looks once a second. Raises RuntimeError when it takes too long, or when `run` ends before."""
+    deadline = time.monotonic() + patience_seconds
+    while not done():
+        if run is not None and run.poll() is not None:
+            raise RuntimeError(f"the run ended before {what}; see run.log beside its folder")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"waited {patience_seconds:.0f} s in vain for {what}")
+        time.sleep(_TICK_SECONDS)
 
 
 def new_folder(given: Path | None) -> Path:

@@ -6,6 +6,7 @@ Head, three worker hosts and the driver's own, each with its address, processes 
 from __future__ import annotations
 
 import json
+import secrets
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -18,14 +19,13 @@ import pyarrow.parquet as pq
 
 from benchmarks.cluster import Cluster
 from benchmarks.hosts import Host, Network, signal_to, why_not
-from benchmarks.launching import ROOT, new_folder, spread
+from benchmarks.launching import new_folder, spread
 from common.config import BadInput, Config
 from common.rows import row_dtype
 from common.run_files import EPISODES, METRICS
 
 Part = Literal["solve", "traffic", "worker", "cut", "core", "head"]
-_HIDDEN = ("actors", "analysis", "benchmarks", "common", "driver", "learner", "replay_server")
-_CORE_CPUS, _ACTORS_A_NODE = 3, 3
+_ACTORS_A_NODE = 3  # so that three nodes hold nine, and two do not hold eight
 _LONG = ("--no-stop-when-solved", "--max-env-steps", "1000000000")
 _PATIENCE_SECONDS = 180.0
 _WINDOW_SECONDS = 2.0
@@ -50,17 +50,17 @@ class OnCluster:
 
 
 class Hall:
-    """A cluster with three workers that have no copy of the code, and the host where the driver runs."""
+    """The cluster of docker-compose.yml with three workers that have no copy of the code, and a driver's host."""
 
     def __init__(self, network: Network, folder: Path) -> None:
-        self.cluster = Cluster(network)
+        self.cluster = Cluster(network, secrets.token_hex(32))
         self.folder = folder
         self.workers = [self.add_worker() for _ in range(3)]
-        self.home = self.cluster.add_node("job", cpus=_CORE_CPUS)
+        self.home = self.cluster.add_job_host()
 
     def add_worker(self) -> Host:
         """One more, up and joined."""
-        return self.cluster.add_node("worker", _ACTORS_A_NODE, [ROOT / name for name in _HIDDEN])
+        return self.cluster.add_worker(_ACTORS_A_NODE, with_code=False)
 
     def run(self, name: str, *options: str) -> Run:
         """Starts launch.py on the driver's host."""

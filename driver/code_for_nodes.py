@@ -19,7 +19,7 @@ _NOT_CODE = [
 ]  # fmt: skip
 
 
-def runtime_env(env: str) -> dict[str, Any]:
+def runtime_env(env: str, root: Path = ROOT) -> dict[str, Any]:
     """For a driver that attaches. `env`: the environment's id, whose module travels along wherever it lies.
 
     A submitted job brought its own, which has the working tree already.
@@ -27,12 +27,12 @@ def runtime_env(env: str) -> dict[str, Any]:
     settings = {"env_vars": dict(FOR_WORKERS)}
     if is_submitted_job():
         return settings
-    modules = [str(path) for path in _module_elsewhere(env)]
-    virtual_environments = [path.parent.name for path in ROOT.glob("*/pyvenv.cfg")]
+    modules = [str(path) for path in _module_elsewhere(env, root)]
+    virtual_environments = [path.parent.name for path in root.glob("*/pyvenv.cfg")]
     return {
         **settings,
         **({"py_modules": modules} if modules else {}),  # Ray fails on an empty list
-        "working_dir": str(ROOT),
+        "working_dir": str(root),
         "excludes": [*_NOT_CODE, *virtual_environments],
     }
 
@@ -42,7 +42,7 @@ def is_submitted_job() -> bool:
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
-def _module_elsewhere(env: str) -> list[Path]:
+def _module_elsewhere(env: str, root: Path) -> list[Path]:
     """The module's file or package, unless it is in the working tree or installed."""
     module, separator, _ = env.partition(":")
     spec = find_spec(module.partition(".")[0]) if separator else None
@@ -51,4 +51,4 @@ def _module_elsewhere(env: str) -> list[Path]:
     path = Path(spec.origin)
     path = path.parent if path.name == "__init__.py" else path
     installed = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
-    return [] if any(path.is_relative_to(folder) for folder in [str(ROOT), *installed]) else [path]
+    return [] if any(path.is_relative_to(folder) for folder in [str(root), *installed]) else [path]

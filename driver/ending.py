@@ -84,7 +84,7 @@ class Ending:
     def _ask_actors(self) -> None:
         asked = {role.call("stats", group=CONTROL_GROUP): role.process for role in self._actors if role.ready}
         for process, stats in _answers(asked):
-            self._observer.take_actor_seconds(process, stats.seconds)
+            self._observer.take_actor(process, stats)
 
     def _ask_shards(self) -> None:
         asked = {role.call("stats"): shard for shard, role in enumerate(self._shards) if role.ready}

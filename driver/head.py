@@ -6,9 +6,11 @@ Ray's own client tries again for minutes and says little of why it failed. This 
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import grpc
+from ray._common.utils import get_ray_address_file
 from ray._private import grpc_utils, services
 from ray.core.generated import gcs_pb2, gcs_service_pb2, gcs_service_pb2_grpc
 from ray.exceptions import AuthenticationError
@@ -36,10 +38,11 @@ class Node(NamedTuple):
 class Head:
     """Answers for the cluster at `host:port`."""
 
-    def __init__(self, address: str, given: str) -> None:
-        """`given`: what the user said, for messages."""
+    def __init__(self, address: str, given: str, noted_in: str | None = None) -> None:
+        """`given`: what the user said, and `noted_in`: the file that the address is from; for messages."""
         self.address = address
         self._given = given
+        self._noted_in = noted_in
         channel = grpc_utils.init_grpc_channel(address, [("grpc.enable_http_proxy", 0)])
         self._stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
 
@@ -48,10 +51,11 @@ class Head:
         host, _, port = self.address.rpartition(":")
         try:  # a name that is unknown, or a port that is closed, is said more clearly by the system
             socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError, OverflowError) as error:  # also of a port that is none, from an old file
+            where, other = (f", which {self._noted_in} names", "") if self._noted_in else ("", "auto or ")
             raise BadInput(
-                f"--address {self._given}: nobody listens at {self.address} ({error}); use auto or host:port of a "
-                "running head, or leave it out"
+                f"--address {self._given}: nobody listens at {self.address}{where} ({error}); use {other}host:port of "
+                "a running head, or leave it out"
             ) from None
         try:
             reply = self._stub.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=_ANSWER_SECONDS)
@@ -114,18 +118,26 @@ def find_head(given: str) -> Head:
             "--address auto, or host:port on a node of the cluster"
         )
     if given == "auto":
-        try:
-            address = services.canonicalize_bootstrap_address("auto")
-        except ConnectionError:
-            address = None
-        if address is None:
-            raise BadInput(
-                "--address auto: no Ray cluster runs on this machine; start one with ray start --head, give host:port "
-                "of its head, or leave it out"
-            )
-    else:
-        host, _, port = given.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise BadInput(f"--address {given}: must be auto, or host:port of a running head such as 10.0.0.1:6379")
-        address = services.canonicalize_bootstrap_address(given) if host in _LOOPBACK else given
-    return Head(address, given)
+        return _find_head_here()
+    host, _, port = given.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise BadInput(f"--address {given}: must be auto, or host:port of a running head such as 10.0.0.1:6379")
+    return Head(services.canonicalize_bootstrap_address(given) if host in _LOOPBACK else given, given)
+
+
+def _find_head_here() -> Head:
+    """By its process, or from the file in which Ray notes the newest, which may be of a cluster long gone."""
+    try:
+        address = services.canonicalize_bootstrap_address("auto")
+    except (OSError, ValueError):  # neither, or a file that cannot be read, or that holds no address
+        address = None
+    if address is None:
+        raise BadInput(
+            "--address auto: no Ray cluster runs on this machine; start one with ray start --head, give host:port of "
+            "its head, or leave it out"
+        )
+    with suppress(OSError, ValueError):
+        noted = services.find_bootstrap_address(None)
+        if noted is not None and services.canonicalize_bootstrap_address(noted) == address:
+            return Head(address, "auto", noted_in=get_ray_address_file(None))
+    return Head(address, "auto")

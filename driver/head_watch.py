@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,14 +17,15 @@ _PATIENCE_SECONDS = 20.0  # a cut of ten seconds passes
 class HeadWatch:
     """`complaint` is to be asked often; it never waits."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, clock: Callable[[], float] = time.monotonic) -> None:
         self._head = head
-        self._answered = self._asked = time.monotonic()
+        self._clock = clock
+        self._answered = self._asked = clock()
         self._question = head.ask()
 
     def complaint(self) -> str | None:
         """What is wrong with the head, once it has been wrong for long enough."""
-        now = time.monotonic()
+        now = self._clock()
         if self._question.done():
             if self._question.exception() is None:
                 self._answered = self._asked

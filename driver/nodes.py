@@ -12,25 +12,29 @@ from common.config import BadInput
 from driver.head import Node
 from driver.whereabouts import mismatch, versions, whereabouts
 
-_ANSWER_SECONDS = 60.0  # a node may have to fetch and unpack the code first
 
+def check_versions(nodes: Sequence[Node], patience_seconds: float) -> None:
+    """Asks a process on every node. Raises BadInput unless all answer in time, with the driver's versions.
 
-def check_versions(nodes: Sequence[Node]) -> None:
-    """Asks a process on every node. Raises BadInput unless all answer, with the driver's versions."""
+    A node may have to fetch and unpack the code first, and Ray starts a process anew that has not come up for a minute.
+    """
     ask = ray.remote(num_cpus=0, max_retries=0)(whereabouts)
     asked = {
         ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)).remote(): node
         for node in nodes
     }
-    ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)
+    ray.wait(list(asked), num_returns=len(asked), timeout=patience_seconds)
     ours = versions()
     for ref, node in asked.items():
         try:
             wrong = mismatch(ours, ray.get(ref, timeout=0))
         except GetTimeoutError:
-            wrong = f"node {node} has not started a process within {_ANSWER_SECONDS:.0f} s"
+            raise BadInput(
+                f"node {node} has not started a process within {patience_seconds:g} s; it is overloaded, or cannot be "
+                "reached: see ray status, and raylet.out in its session's logs; wait longer with --ready-seconds"
+            ) from None
         except RayError as error:
-            wrong = f"node {node} cannot start a process of this run: {_last_line(error)}"
+            raise BadInput(f"node {node} cannot start a process of this run: {_last_line(error)}") from None
         if wrong:
             raise BadInput(f"{wrong}; every node needs the same versions, such as one image for all")
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from actors.actor import ActorStats
 from actors.evaluator import LooksReply
+from actors.policy import epsilon_schedule
 from common.config import Config
 from common.time_use import ACTIVITIES, column
 from common.types import Look, Params
+from driver.actor_answers import ActorAnswers
 from driver.display import Display
-from driver.progress import Counts, Progress, observe
-from driver.ray_metrics import RayMetrics
+from driver.progress import ActorProgress, Counts, Progress, observe
+from driver.ray_metrics import RayMetrics, samples
 from driver.run_folder import RunFolder
 from learner.learner_stats import LearnerStats
 from replay_server.episode_log import EpisodesReply
-from replay_server.stats import ReplayReport, ShardStats
+from replay_server.stats import ActorCounts, ReplayReport, ReplayStats, ShardStats
 
 
 class Solved(NamedTuple):
@@ -44,7 +47,8 @@ class Observer:
         self._seconds = seconds
         self._learner: LearnerStats | None = None
         self._episodes = EpisodesReply(rows=[], next=0, recent_returns=np.zeros(0))
-        self._actor_seconds: dict[str, dict[str, float]] = {}  # by process and activity
+        self._replay: ReplayStats | None = None
+        self._actors = ActorAnswers(seconds)
         self._evaluator_seconds: dict[str, float] = {}
         self._asked_shards: dict[int, ShardStats] = {}  # beside a coordinator, which does not know this of them
         self.looks_seen = 0  # the number of the next look to ask for
@@ -69,9 +73,9 @@ class Observer:
         """Its statistics, for the next moment."""
         self._learner = stats
 
-    def take_actor_seconds(self, process: str, seconds: dict[str, float]) -> None:
-        """Where the time of an actor's process went; a replacement is another process."""
-        self._actor_seconds[process] = seconds
+    def take_actor(self, process: str, stats: ActorStats) -> None:
+        """An actor's statistics, of this process."""
+        self._actors.take(process, stats)
 
     def take_evaluator_seconds(self, seconds: dict[str, float]) -> None:
         """Where the evaluator's time went."""
@@ -89,6 +93,7 @@ class Observer:
         self.shards = report.stats.shards
         self._folder.add_episodes(report.episodes.rows, self._episodes.next, self._seconds())
         self._episodes = report.episodes._replace(rows=[])
+        self._replay = report.stats
         actors = self._config.actor.actors
         waiting = unanswered or report.stats.waiting_for
         if waiting and alive < actors:
@@ -105,8 +110,16 @@ class Observer:
         )
         self.progress = observe(self._config, counts, report.stats, self._learner, self.last_look, self.progress)
         self._folder.add_progress(self.progress)
-        self._metrics.export(self.progress)
         return self.progress
+
+    def export(self, alive: int, restarts: Sequence[int]) -> None:
+        """All that is known now as metrics, whoever answered: rules need them, and Ray drops a gauge not set again.
+
+        `restarts`: of each actor, by its id.
+        """
+        known = len(self.shards) == self._config.replay.replay_shards  # else it is not certain which is which
+        actors = [self._actor_progress(actor_id, count) for actor_id, count in enumerate(restarts)]
+        self._metrics.export(samples(self._config, self.progress, actors, self.shards if known else (), alive))
 
     def take_looks(self, reply: LooksReply) -> None:
         """New looks; the first confirmation that holds solves the run."""
@@ -120,13 +133,25 @@ class Observer:
             self._folder.add_look(look, seconds)
             self._display.look(look)
 
+    def _actor_progress(self, actor_id: int, restarts: int) -> ActorProgress:
+        env_steps, counts = 0, ActorCounts(env_steps=0, episodes=0)
+        if self._replay:
+            env_steps, counts = self._replay.env_steps, self._replay.actors.get(actor_id, counts)
+        newest = self._learner.newest_version if self._learner else 0
+        return ActorProgress(
+            env_steps=counts.env_steps,
+            episodes=counts.episodes,
+            waiting_seconds=self._actors.waiting_seconds(actor_id),
+            restarts=restarts,
+            epsilon=float(epsilon_schedule(self._config.actor, actor_id)(env_steps).mean()),
+            params_age_learner_steps=self._actors.params_age_learner_steps(actor_id, newest),
+            params_age_seconds=self._actors.params_age_seconds(actor_id),
+        )
+
     def _time_use(self, report: ReplayReport) -> dict[str, float]:
         """Column -> seconds since the roles began; of the actors the sum."""
         by_role = {
-            "actors": {
-                activity: sum(seconds[activity] for seconds in self._actor_seconds.values())
-                for activity in ACTIVITIES["actors"]
-            },
+            "actors": self._actors.spent_seconds(),
             "replay": report.stats.seconds,
             "learner": self._learner.seconds if self._learner else {},
             "evaluator": self._evaluator_seconds,

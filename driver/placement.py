@@ -87,7 +87,7 @@ def reserve(config: Config, home: Node | None) -> Placement:
     core = placement_group(
         bundles,
         strategy="SPREAD" if wanted.core_node == "spread" else "STRICT_PACK",
-        bundle_label_selector=[{_NODE_ID_LABEL: home.id}] * len(bundles) if home else [],
+        bundle_label_selector=[{_NODE_ID_LABEL: home.id}] * len(bundles) if home else None,
     )
     if not wanted.wait_for_resources:
         _check_free(config, core)

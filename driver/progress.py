@@ -43,10 +43,22 @@ class Progress(NamedTuple):
     chunks: int
     duplicate_chunks: int
     missing_chunks: int
-    actors_alive: int
+    actors_alive: int  # that play and answer
     actor_restarts: int
     waiting_for: str
     time_use: dict[str, float]  # seconds by column, see common/time_use.py
+
+
+class ActorProgress(NamedTuple):
+    """One moment of one actor. None: nothing to measure yet."""
+
+    env_steps: int  # accepted by the replay server, of all processes that were this actor; so the next two
+    episodes: int
+    waiting_seconds: float  # for acks
+    restarts: int
+    epsilon: float  # mean over its environments
+    params_age_learner_steps: int | None  # from the version that it last told to the newest published
+    params_age_seconds: float | None  # since it took them
 
 
 class Counts(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 from contextlib import suppress
-from pathlib import Path
 
 from common.messages import INLINE_LIMIT_VARIABLE
+from driver import ray_token
 
 # Of glibc's allocator, which else makes up to eight for each core. Each keeps the most that its threads ever had, and
 # Ray has dozens of threads: memory creeps up for many minutes, though nothing is lost.
@@ -45,6 +45,10 @@ _EMBEDDED = {
 }
 
 
+class RayDidNotStart(Exception):  # noqa: N818  what happened, for a person
+    """An embedded Ray that did not come up. Its text is one clear line."""
+
+
 def prepare(embedded: bool) -> None:
     """Sets what the user has not set. Call before the first `import ray`."""
     if embedded:  # the workers inherit it, so that `--env module:id` finds the module there too
@@ -54,14 +58,13 @@ def prepare(embedded: bool) -> None:
         os.environ.setdefault(name, value)
     with suppress(AttributeError, OSError, TypeError, ValueError):  # not glibc, or not a number
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, int(os.environ["MALLOC_ARENA_MAX"]))
-    if not embedded and _has_token():  # an explicit address never switches it on, and a protected head refuses us
+    # An explicit address never switches it on, and a protected head refuses us.
+    if not embedded and ray_token.is_at_hand():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def token_file() -> Path:
-    """Where Ray keeps its token."""
-    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
-
-
-def _has_token() -> bool:
-    return "RAY_AUTH_TOKEN" in os.environ or token_file().is_file()
+def cluster_address(option: str | None) -> str | None:
+    """What to attach to, from --address and RAY_ADDRESS; None for an embedded Ray. As in Ray, the latter beats auto."""
+    if not option or option == "auto":
+        return os.environ.get("RAY_ADDRESS") or option or None
+    return option

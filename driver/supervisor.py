@@ -141,6 +141,7 @@ class Supervisor:
             reached_a_limit = self._stopped_by in ("max_env_steps", "max_learner_steps", "max_seconds")
             ending.stop([] if self._failure else self._outstanding_runs(), final_look=reached_a_limit)
             ending.ask(self._polling.observe)
+            self._polling.export()
             newest = ending.newest_params()
             networks = ending.network_files(newest)
         finally:
@@ -208,9 +209,9 @@ class Supervisor:
         if isinstance(error, ActorDiedError) and error.actor_init_failed:
             self._fail(role.name, _plain(str(error)))
         elif role not in self._actors:
-            where = role.whereabouts
-            node = f" with its node {where.node}" if where and self._replacing.has_left(where) else ""
-            self._fail(role.name, f"its process died{node}\n{error}")
+            where = role.whereabouts if self._versions else None
+            node = f" on node {where.node}" if where else ""
+            self._fail(role.name, f"its process{node} died\n{error}")
         else:
             # Every outstanding call to it fails; only the first may count.
             self._calls.forget(role)
@@ -233,7 +234,9 @@ class Supervisor:
             return
         if before is not None and (failure := self._replacing.replaced(role, before)) is not None:
             self._fail(role.name, failure)
-        elif self._started:
+            return
+        role.may_wait = self._config.placement.wait_for_resources
+        if self._started:
             self._run_actor(role)
 
     def _check_readiness(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from driver.display import Display
 from driver.head_watch import CLUSTER
 from driver.placement import Placement
 from driver.profile import print_start, print_time_use
+from driver.ray_environment import RayDidNotStart, cluster_address
 from driver.ray_metrics import RayMetrics
 from driver.run_folder import RunFolder
 from driver.session import RaySession
@@ -72,16 +72,19 @@ def make_plan(config: Config, embedded: bool) -> Plan:
 
 def start_session(config: Config, environment: EnvironmentSpec, display: Display) -> tuple[RaySession, Placement]:
     """Embedded, or attached where an address is given. Says where, and how to see more. Raises BadInput."""
-    address = config.run.address or os.environ.get("RAY_ADDRESS")
+    address = cluster_address(config.run.address)
     if address is None:
         ray_session = session.start_embedded(placement.cpus(config), config.run.dashboard, config.run.dashboard_port)
     else:
-        if config.run.address is None:
+        if config.run.address != address:
             display.say(f"RAY_ADDRESS is set, so this run attaches to {address}")
         ray_session = session.attach(address, config.run.env)
     display.say(ray_session.description)
+    if ray_session.token_note:
+        display.say(ray_session.token_note, style="yellow")
     if ray_session.dashboard_url:
-        display.say(f"dashboard: {ray_session.dashboard_url} (if it asks for a token: ray get-auth-token)")
+        token = "it asks for that token" if ray_session.token_note else "if it asks for a token: ray get-auth-token"
+        display.say(f"dashboard: {ray_session.dashboard_url} ({token})")
     try:
         return ray_session, _place(config, environment, ray_session.head)
     except BadInput:
@@ -101,7 +104,7 @@ def _place(config: Config, environment: EnvironmentSpec, head: Head | None) -> P
     if not config.placement.wait_for_resources:
         placement.check_totals(config, nodes, home)
         resources.check_memory(config, environment, session.cluster_memory())
-    check_versions(nodes)
+    check_versions(nodes, config.run.ready_seconds)
     return placement.reserve(config, home)
 
 
@@ -198,7 +201,7 @@ def _folder_and_session(
     run_folder.create_run_dir(path)
     try:
         ray_session, place = _start_unless_stopped(plan, display, signals)
-    except (BadInput, StoppedEarly):
+    except (BadInput, StoppedEarly, RayDidNotStart):
         with suppress(OSError):  # somebody else put something there
             for folder in created:
                 folder.rmdir()
@@ -253,7 +256,7 @@ def _draw(path: Path) -> None:
 
 
 def _is_embedded(config: Config) -> bool:
-    return config.run.address is None and "RAY_ADDRESS" not in os.environ
+    return cluster_address(config.run.address) is None
 
 
 def _read_initial_params(config: Config, environment: EnvironmentSpec) -> dict[str, NDArray[np.float32]] | None:

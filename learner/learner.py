@@ -130,6 +130,7 @@ class Learner:
         return LearnerStats(
             learner_steps=self.learner_steps,
             target_syncs=self._target_syncs,
+            newest_version=self._newest.version,
             learning_rate=self._learning_rate(),
             loss=self._loss,
             mean_q=self._mean_q,

@@ -10,6 +10,7 @@ class LearnerStats(NamedTuple):
 
     learner_steps: int
     target_syncs: int
+    newest_version: int  # of the params published, learner steps
     learning_rate: float
     loss: float
     mean_q: float

@@ -301,6 +301,20 @@ def test_newer_params_are_taken_and_older_ones_ignored() -> None:
     assert seen == [100, 100, 100, 300, 300]
 
 
+def test_the_actor_tells_for_how_long_it_has_had_its_params() -> None:
+    clock = Clock()
+    spec = probe("Counting-v0")
+    actor = Actor(0, config(), spec, HIDDEN, 0, clock)
+    assert (actor.stats().params_version, actor.stats().params_age_seconds) == (-1, None)
+    seen = []
+    for taken, told, version in ((100.0, 102.0, 10), (107.0, 109.0, 20), (109.5, 111.5, 20)):
+        clock.now = taken
+        actor.set_params(params(version, spec))
+        clock.now = told
+        seen.append(actor.stats().params_age_seconds)
+    assert seen == [2.0, 2.0, 4.5]  # the last were no newer ones
+
+
 def test_params_of_another_shape_are_refused_with_both_shapes() -> None:
     actor, _ = started("Counting-v0", config())
     other = Params(version=100, env_steps=0, arrays=constant_arrays([0, 1], observation_size=1, hidden=(16, 16)))

@@ -146,7 +146,7 @@ def test_the_target_is_synced_and_published_exactly_every_interval(
     assert broadcast.versions == expected
     assert learning.stats().target_syncs == learner_steps // interval
     assert learning.stats().learner_steps == learner_steps
-    assert learning.newest().version == expected[-1]
+    assert learning.newest().version == learning.stats().newest_version == expected[-1]
     broadcast.check_untouched()
 
 

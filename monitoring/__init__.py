@@ -1,0 +1,1 @@
+"""What watches a run: Prometheus with its alert rules, and Grafana with its dashboard."""

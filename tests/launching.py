@@ -1,0 +1,123 @@
+"""Starts launch.py as a user does, and watches it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+import launch
+
+ROOT = Path(__file__).resolve().parent.parent
+END_SECONDS = 60  # for the machine at its busiest; the product's promise is in the assertions
+LONG = ("--actors", "2", "--no-stop-when-solved", "--hidden", "16", "--max-env-steps", "1000000000")
+
+
+def run_main(*arguments: str) -> int:
+    """launch.main in this process; only for input that starts nothing."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(sys, "argv", ["launch.py", *arguments])
+    before = dict(os.environ)  # main settles what Ray reads there
+    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        return launch.main()
+    except SystemExit as stopped:
+        return int(stopped.code or 0)
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in handlers:
+            signal.signal(number, handler)
+        os.environ.clear()
+        os.environ.update(before)
+        patch.undo()
+
+
+def user_environment() -> dict[str, str]:
+    """Without what this process has settled for its own Ray."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+
+
+@contextmanager
+def folder_for_ray() -> Iterator[Path]:
+    """Its temporary one; below pytest's the paths of Ray's sockets would be too long."""
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def launched(
+    run_dir: Path, *options: str, ignore_sigint: bool = False, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A run of its own, killed with all its processes if the test fails. `environment`: on top of the user's."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "launch.py"), "--no-dashboard", "--run-dir", str(run_dir), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**user_environment(), "HOME": str(run_dir.parent), **(environment or {})},
+        preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignore_sigint else None,  # noqa: PLW1509
+    )
+    timer = threading.Timer(3 * END_SECONDS, process.kill)
+    timer.start()
+    try:
+        yield process
+    finally:
+        timer.cancel()
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+        process.wait()
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """Output up to the line that holds `text`."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return "".join(lines)
+    raise AssertionError(f"{text!r} never came:\n{''.join(lines)}")
+
+
+def read_until_all_play(process: subprocess.Popen[str]) -> str:
+    """Output of a run of LONG up to the first figures after all its roles are up; learning may begin before that."""
+    roles = {"ray::learner", "ray::replay-0", "ray::evaluator", "ray::actor-0", "ray::actor-1"}
+    output, titles = "", set[str]()
+    while not roles <= titles:
+        output += read_until(process, "env steps")
+        titles = {child.name() for child in psutil.Process(process.pid).children(recursive=True)}
+    return output
+
+
+def wait_for_children(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The first processes that Ray starts."""
+    parent, deadline = psutil.Process(process.pid), time.monotonic() + END_SECONDS
+    while time.monotonic() < deadline:
+        if children := parent.children(recursive=True):
+            return children
+    raise AssertionError("no child process came up")
+
+
+def assert_all_gone(processes: list[psutil.Process]) -> None:
+    """The product promises 10 seconds from its end."""
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert alive == []
+
+
+def holders(secret: str, *folders: Path) -> list[Path]:
+    """The files that hold it."""
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert files != []
+    return [path for path in files if secret.encode() in path.read_bytes()]
