@@ -14,9 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psutil
 
@@ -234,13 +234,6 @@ def signal_to(process: subprocess.Popen[str], number: int) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(process.pid).children():
             child.send_signal(number)
-
-
-@contextlib.contextmanager
-def log_file(path: Path) -> Iterator[IO[str]]:
-    """For what a process prints."""
-    with path.open("a") as file:
-        yield file
 
 
 def _kept() -> list[str]:

@@ -151,10 +151,7 @@ def _solve(hall: Hall, settings: OnCluster) -> list[dict[str, Any]]:
         summary, _ = run.end()
         nodes = {where for role, where in summary["nodes"].items() if role.startswith("actor-")}
         core = {summary["nodes"][role] for role in ("learner", "replay server", "evaluator")}
-        rows.append(
-            {"part": "solve", **summary, "actor_nodes": len(nodes), "core_nodes": len(core),
-}
-        )  # fmt: skip
+        rows.append({"part": "solve", **summary, "actor_nodes": len(nodes), "core_nodes": len(core)})
         print(
             f"seed {seed}: {'solved' if summary['solved'] else summary['stopped_by']} in "
             f"{summary['seconds_to_solve'] or 0:.1f} s, {summary['solved_learner_steps']} learner steps; actors on "

@@ -86,12 +86,12 @@ class Head:
             if node.state == gcs_pb2.GcsNodeInfo.GcsNodeState.ALIVE
         ]
 
-    def has_lost(self, node_id: str) -> bool:
-        """Whether it counts this node no longer; False where it does not answer."""
+    def alive(self) -> set[str] | None:
+        """The ids of the nodes that it counts; None where it does not answer."""
         try:
-            return all(node.id != node_id for node in self.nodes())
+            return {node.id for node in self.nodes()}
         except grpc.RpcError:
-            return False
+            return None
 
     def ask(self) -> Any:
         """A grpc future that is done when the head has answered, or will not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import ray
@@ -10,11 +11,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from common.config import BadInput
 from driver.head import Node
+from driver.signals import StoppedEarly, StopSignals
 from driver.whereabouts import mismatch, versions, whereabouts
 
+_LOOK_SECONDS = 0.5  # between looks for a signal
 
-def check_versions(nodes: Sequence[Node], patience_seconds: float) -> None:
+
+def check_versions(nodes: Sequence[Node], patience_seconds: float, signals: StopSignals) -> None:
     """Asks a process on every node. Raises BadInput unless all answer in time, with the driver's versions.
+
+    Raises StoppedEarly on a signal meanwhile.
 
     A node may have to fetch and unpack the code first, and Ray starts a process anew that has not come up for a minute.
     """
@@ -23,7 +29,10 @@ def check_versions(nodes: Sequence[Node], patience_seconds: float) -> None:
         ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)).remote(): node
         for node in nodes
     }
-    ray.wait(list(asked), num_returns=len(asked), timeout=patience_seconds)
+    deadline = time.monotonic() + patience_seconds
+    while time.monotonic() < deadline and ray.wait(list(asked), num_returns=len(asked), timeout=_LOOK_SECONDS)[1]:
+        if signals.received is not None:
+            raise StoppedEarly(signals.received)
     ours = versions()
     for ref, node in asked.items():
         try:

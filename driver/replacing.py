@@ -39,13 +39,13 @@ class Replacing:
     def look_for_lost_nodes(self) -> None:
         """Now and then, while an actor cannot be reached: whether its node is gone."""
         now = time.monotonic()
-        lost = [role for role in self._actors if role.whereabouts is not None and not role.ready]
+        lost = [(role, role.whereabouts) for role in self._actors if role.whereabouts is not None and not role.ready]
         if self._head is None or not lost or now - self._looked < _LOOK_SECONDS:
             return
         self._looked = now
-        for role in lost:
-            where = role.whereabouts
-            if where is not None and self.has_left(where):
+        alive = self._head.alive()  # asked once for all: a silent head takes seconds
+        for role, where in lost:
+            if self._has_left(where, alive):
                 role.may_wait = True
 
     def replaced(self, role: Role, before: Whereabouts) -> str | None:
@@ -53,7 +53,7 @@ class Replacing:
         self.count += 1
         role.incarnation += 1
         assert role.whereabouts is not None
-        if self.has_left(before):
+        if self._has_left(before, self._head.alive() if self._head else None):
             self._display.say(f"{role.name} plays again, on node {role.whereabouts.node}")
         elif role.restarted_on_purpose:
             self._display.say(f"{role.name}: the connection to it broke; restarted (number {role.incarnation})")
@@ -64,11 +64,11 @@ class Replacing:
         role.restarted_on_purpose = False
         return None
 
-    def has_left(self, where: Whereabouts) -> bool:
-        """Whether the cluster counts this node no longer; says so once."""
+    def _has_left(self, where: Whereabouts, alive: set[str] | None) -> bool:
+        """Whether the cluster counts this node no longer; says so once. `alive`: None where that is not known."""
         if where.node_id in self._nodes_gone:
             return True
-        if self._head is None or not self._head.has_lost(where.node_id):
+        if alive is None or where.node_id in alive:
             return False
         self._nodes_gone.add(where.node_id)
         gone = [role.name for role in self._actors if role.whereabouts and role.whereabouts.node_id == where.node_id]

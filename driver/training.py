@@ -70,7 +70,9 @@ def make_plan(config: Config, embedded: bool) -> Plan:
     )
 
 
-def start_session(config: Config, environment: EnvironmentSpec, display: Display) -> tuple[RaySession, Placement]:
+def start_session(
+    config: Config, environment: EnvironmentSpec, display: Display, signals: StopSignals
+) -> tuple[RaySession, Placement]:
     """Embedded, or attached where an address is given. Says where, and how to see more. Raises BadInput."""
     address = cluster_address(config.run.address)
     if address is None:
@@ -86,13 +88,13 @@ def start_session(config: Config, environment: EnvironmentSpec, display: Display
         token = "it asks for that token" if ray_session.token_note else "if it asks for a token: ray get-auth-token"
         display.say(f"dashboard: {ray_session.dashboard_url} ({token})")
     try:
-        return ray_session, _place(config, environment, ray_session.head)
-    except BadInput:
+        return ray_session, _place(config, environment, ray_session.head, signals)
+    except (BadInput, StoppedEarly):
         ray_session.close()
         raise
 
 
-def _place(config: Config, environment: EnvironmentSpec, head: Head | None) -> Placement:
+def _place(config: Config, environment: EnvironmentSpec, head: Head | None, signals: StopSignals) -> Placement:
     """Raises BadInput where the nodes have other versions than the driver, or too little room."""
     if head is None:
         placement.check_gpus(config.placement, session.cluster_gpus())
@@ -104,7 +106,7 @@ def _place(config: Config, environment: EnvironmentSpec, head: Head | None) -> P
     if not config.placement.wait_for_resources:
         placement.check_totals(config, nodes, home)
         resources.check_memory(config, environment, session.cluster_memory())
-    check_versions(nodes, config.run.ready_seconds)
+    check_versions(nodes, config.run.ready_seconds, signals)
     return placement.reserve(config, home)
 
 
@@ -215,7 +217,7 @@ def _folder_and_session(
 def _start_unless_stopped(plan: Plan, display: Display, signals: StopSignals) -> tuple[RaySession, Placement]:
     """Raises StoppedEarly where a signal came before Ray was there."""
     try:
-        ray_session, place = start_session(plan.config, plan.environment, display)
+        ray_session, place = start_session(plan.config, plan.environment, display, signals)
     except SystemExit:  # raised by the handler of SIGTERM that ray.init installs
         session.leave_ray()
         raise StoppedEarly(signal.SIGTERM) from None

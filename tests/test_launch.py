@@ -174,6 +174,18 @@ def test_a_signal_while_ray_starts_ends_the_process_and_leaves_no_folder(
     assert not run.exists()
 
 
+def test_a_ray_that_does_not_start_is_told_in_one_line_and_leaves_no_folder(tmp_path: Path) -> None:
+    """Its sockets' paths may not be longer than 107 bytes."""
+    run, folder = tmp_path / "run", tmp_path / ("x" * 100)
+    folder.mkdir()
+    with launched(run, *LONG, environment={"RAY_TMPDIR": str(folder)}) as process:
+        output = process.communicate(timeout=END_SECONDS)[0]
+    assert process.returncode == 1, output
+    assert output.startswith("error: Ray did not start (")
+    assert output.count("\n") == 1
+    assert not run.exists()
+
+
 def test_a_termination_saves_and_leaves_no_process(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with launched(run, *LONG) as process:

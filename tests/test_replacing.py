@@ -16,13 +16,15 @@ BUDGET = 3
 
 
 class FakeHead:
-    """Knows which nodes have left."""
+    """Knows which nodes are there, and counts how often it is asked."""
 
     def __init__(self) -> None:
-        self.left: set[str] = set()
+        self.nodes: set[str] | None = {"id-0", "id-1", "id-2"}
+        self.asked = 0
 
-    def has_lost(self, node_id: str) -> bool:
-        return node_id in self.left
+    def alive(self) -> set[str] | None:
+        self.asked += 1
+        return self.nodes
 
 
 class FakeDisplay:
@@ -81,7 +83,7 @@ def test_processes_that_die_are_replaced_until_the_budget_of_a_minute_is_spent(c
 
 def test_the_actors_of_a_node_that_left_wait_for_room_and_cost_no_budget() -> None:
     scene = Scene()
-    scene.head.left.add("id-1")
+    scene.head.nodes = {"id-0", "id-2"}
     scene.lose(4, 5, 6, 7)
     assert [role.may_wait for role in scene.actors] == [False] * 4 + [True] * 4
     assert scene.display.said == [
@@ -96,8 +98,16 @@ def test_the_actors_of_a_node_that_left_wait_for_room_and_cost_no_budget() -> No
     assert scene.replacing.count == 4
 
 
-def test_a_node_that_is_only_silent_still_is_not_said_to_be_gone() -> None:
+def test_the_head_is_asked_once_for_all_lost_actors() -> None:
     scene = Scene()
+    scene.lose(0, 1, 4, 5)
+    assert scene.head.asked == 1
+
+
+@pytest.mark.parametrize("nodes", [{"id-0", "id-1"}, None])
+def test_a_node_of_which_the_head_says_nothing_is_not_said_to_be_gone(nodes: set[str] | None) -> None:
+    scene = Scene()
+    scene.head.nodes = nodes
     scene.lose(4)
     assert not scene.actors[4].may_wait
     assert scene.display.said == []
