@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from common.config import BadInput, Config
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
+from driver.embedded.workers.handle import worker_template
 from driver.ray_environment import RayDidNotStart
 from driver.signals import StoppedEarly, StopSignals
-from driver.workers.handle import worker_template
 
 if TYPE_CHECKING:
-    from driver.placement import Placement
-    from driver.topology import Topology
-    from driver.training import Plan
+    from driver.cluster.placement import Placement
+    from driver.planning import Plan
+    from driver.supervision.topology import Topology
     from learner.learner import Reader
 
 
@@ -35,7 +35,7 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
     from common.environment import VectorEnvironment
     from common.params import layer_shapes
     from common.seeding import seed_sequence
-    from driver.topology import LOOKS_GROUP, Topology
+    from driver.supervision.topology import LOOKS_GROUP, Topology
     from learner.client import CONTROL_GROUP
     from learner.process import LearnerProcess
 

@@ -107,7 +107,7 @@ def measure_collection(settings: Collection) -> list[dict[str, Any]]:
     costs by itself.
     """
     ray_environment.prepare(embedded=True)
-    from driver.session import start_embedded  # imports ray, after its environment variables are set
+    from driver.embedded.start import start_embedded  # imports ray, after its environment variables are set
 
     environment = probe(_ENV_ID)
     session = start_embedded(cpus=settings.actors + 1, dashboard=False)

@@ -11,7 +11,7 @@ from benchmarks.memory_roles import describe_roles, report_roles
 from benchmarks.memory_samples import Sample, sample
 from benchmarks.watching import processes_by_role
 from driver import ray_environment
-from driver.workers.handle import worker_template
+from driver.embedded.workers.handle import worker_template
 
 _ROLES_BESIDE_ACTORS = 3
 
@@ -28,7 +28,7 @@ def measure_idle(actors: int, seconds: float, settle_seconds: float) -> list[dic
     with worker_template():
         import ray  # after its environment variables are set
 
-        from driver.session import start_embedded
+        from driver.embedded.start import start_embedded
 
         session = start_embedded(workers, dashboard=False)
         try:

@@ -38,7 +38,7 @@ def measure_through_ray(capacity: int, repetitions: int, seconds: float) -> dict
     ray_environment.prepare(embedded=True)
     import ray  # after its environment variables are set
 
-    from driver.session import start_embedded
+    from driver.embedded.start import start_embedded
     from replay_server.client import CALLS_IN_FLIGHT, ReplayReader, ReplayWriter
     from replay_server.server import ReplayServer
 

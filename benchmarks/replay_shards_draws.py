@@ -27,7 +27,7 @@ def measure_draws(shards: int, calls: int) -> dict[str, Any]:
     ray_environment.prepare(embedded=True)
     import ray  # after its environment variables are set
 
-    from driver.session import start_embedded
+    from driver.embedded.start import start_embedded
     from replay_server.client import CoordinatorClient, ReplayWriter, sharded_reader
     from replay_server.coordinator import Coordinator
     from replay_server.shard import ReplayShard

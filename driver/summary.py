@@ -8,8 +8,8 @@ from typing import Any
 from common.config import Config
 from common.run_files import CURVE, Q_NETWORK, TENSORBOARD, TIMELINE
 from common.types import EnvironmentSpec
-from driver.progress import samples_per_insert
-from driver.supervisor import Outcome
+from driver.reporting.progress import samples_per_insert
+from driver.supervision.outcome import Outcome
 
 
 def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dict[str, Any]:

@@ -2,112 +2,39 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from analysis.saved_run import read_network
 from common import run_files
-from common.config import BadInput, Config, resolve, rows_per_call
-from common.environment import probe
-from common.params import check_arrays, layer_shapes
-from common.types import EnvironmentSpec
-from driver import placement, resources, run_folder, session
+from common.config import BadInput, Config
 from driver.clock import process_age_seconds
-from driver.code_for_nodes import is_submitted_job
-from driver.display import Display
-from driver.head_watch import CLUSTER
-from driver.placement import Placement
-from driver.profile import print_start, print_time_use
+from driver.cluster.code_for_nodes import is_submitted_job
+from driver.cluster.placement import Placement
+from driver.cluster.watch import CLUSTER
+from driver.opening import open_session
+from driver.planning import Plan, make_plan
 from driver.ray_environment import RayDidNotStart, cluster_address
-from driver.ray_metrics import RayMetrics
-from driver.run_folder import RunFolder
+from driver.reporting import run_folder
+from driver.reporting.display import Display
+from driver.reporting.profile import print_start, print_time_use
+from driver.reporting.ray_metrics import RayMetrics
+from driver.reporting.run_folder import RunFolder
+from driver.reporting.timeline import draw_timeline
 from driver.session import RaySession
 from driver.signals import StoppedEarly, StopSignals
 from driver.summary import closing_lines, summarize_run
-from driver.supervisor import Outcome, Supervisor
-from driver.timeline import draw_timeline
-from driver.topology import Topology
-from driver.workers.handle import entry_program
+from driver.supervision.outcome import Outcome
+from driver.supervision.supervisor import Supervisor
+from driver.supervision.topology import Topology
 
 if TYPE_CHECKING:
-    from driver.head import Head
-
-
-class Plan(NamedTuple):
-    """A run that can work: settings as resolved, and what was found out for them."""
-
-    config: Config
-    environment: EnvironmentSpec
-    rows_per_call: int  # of the learner's sample calls
-    solved_return: float | None
-    initial_params: dict[str, NDArray[np.float32]] | None
+    from driver.cluster.head import Head
 
 
 BuildTopology = Callable[[Plan, str, Placement], Topology]
-
-
-def make_plan(config: Config, embedded: bool) -> Plan:
-    """Checks everything that can be checked before anything starts. Raises BadInput."""
-    environment = probe(config.run.env)
-    config = resolve(config, environment.observation_size)
-    if embedded:
-        each = resources.FORKED_PROCESS_BYTES if entry_program() else resources.PROCESS_BYTES
-        resources.check_memory(config, environment, resources.available_memory(), each)
-    solved_return = config.evaluator.solved_return
-    return Plan(
-        config=config,
-        environment=environment,
-        rows_per_call=rows_per_call(config, environment.observation_size),
-        solved_return=environment.reward_threshold if solved_return is None else solved_return,
-        initial_params=_read_initial_params(config, environment),
-    )
-
-
-def start_session(
-    config: Config, environment: EnvironmentSpec, display: Display, signals: StopSignals
-) -> tuple[RaySession, Placement]:
-    """Embedded, or attached where an address is given. Says where, and how to see more. Raises BadInput."""
-    address = cluster_address(config.run.address)
-    if address is None:
-        ray_session = session.start_embedded(placement.cpus(config), config.run.dashboard, config.run.dashboard_port)
-    else:
-        if config.run.address != address:
-            display.say(f"RAY_ADDRESS is set, so this run attaches to {address}")
-        ray_session = session.attach(address, config.run.env)
-    display.say(ray_session.description)
-    if ray_session.token_note:
-        display.say(ray_session.token_note, style="yellow")
-    if ray_session.dashboard_url:
-        token = "it asks for that token" if ray_session.token_note else "if it asks for a token: ray get-auth-token"
-        display.say(f"dashboard: {ray_session.dashboard_url} ({token})")
-    try:
-        return ray_session, _place(config, environment, ray_session.head, signals)
-    except (BadInput, StoppedEarly):
-        ray_session.close()
-        raise
-
-
-def _place(config: Config, environment: EnvironmentSpec, head: Head | None, signals: StopSignals) -> Placement:
-    """Raises BadInput where the nodes have other versions than the driver, or too little room."""
-    if head is None:
-        placement.check_gpus(config.placement, session.cluster_gpus())
-        return Placement(config.placement, core=None)
-    from driver.nodes import check_versions  # here, because an embedded run has no other nodes
-
-    nodes = head.nodes()
-    home = placement.find_home(config.placement.core_node, nodes, session.own_node())
-    if not config.placement.wait_for_resources:
-        placement.check_totals(config, nodes, home)
-        resources.check_memory(config, environment, session.cluster_memory())
-    check_versions(nodes, config.run.ready_seconds, signals)
-    return placement.reserve(config, home)
 
 
 def train(config: Config, build_topology: BuildTopology, signals: StopSignals) -> int:
@@ -202,7 +129,7 @@ def _folder_and_session(
     created = [folder for folder in (path, *path.parents) if not folder.exists()]
     run_folder.create_run_dir(path)
     try:
-        ray_session, place = _start_unless_stopped(plan, display, signals)
+        ray_session, place = open_session(plan, display, signals)
     except (BadInput, StoppedEarly, RayDidNotStart):
         with suppress(OSError):  # somebody else put something there
             for folder in created:
@@ -212,20 +139,6 @@ def _folder_and_session(
         yield ray_session, place
     finally:
         ray_session.close()
-
-
-def _start_unless_stopped(plan: Plan, display: Display, signals: StopSignals) -> tuple[RaySession, Placement]:
-    """Raises StoppedEarly where a signal came before Ray was there."""
-    try:
-        ray_session, place = start_session(plan.config, plan.environment, display, signals)
-    except SystemExit:  # raised by the handler of SIGTERM that ray.init installs
-        session.leave_ray()
-        raise StoppedEarly(signal.SIGTERM) from None
-    signals.install_again()
-    if signals.received is not None:
-        ray_session.close()
-        raise StoppedEarly(signals.received)
-    return ray_session, place
 
 
 def _write_end(
@@ -259,15 +172,3 @@ def _draw(path: Path) -> None:
 
 def _is_embedded(config: Config) -> bool:
     return cluster_address(config.run.address) is None
-
-
-def _read_initial_params(config: Config, environment: EnvironmentSpec) -> dict[str, NDArray[np.float32]] | None:
-    if config.run.initial_params is None:
-        return None
-    arrays = read_network(Path(config.run.initial_params), "--initial-params")
-    expected = layer_shapes(environment.observation_size, config.network.hidden, environment.action_count)
-    try:
-        check_arrays(arrays, expected)
-    except ValueError as error:
-        raise BadInput(f"--initial-params {config.run.initial_params}: {error}; set --hidden to match") from None
-    return arrays

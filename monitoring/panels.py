@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from grafana_foundation_sdk.models import units
 
-from driver.ray_metrics import METRICS
+from driver.reporting.ray_metrics import METRICS
 
 _EXPORTED = {metric.name: metric.exported_name for metric in METRICS}
 

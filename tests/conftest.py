@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from driver import ray_environment
-from driver.workers.handle import worker_template
+from driver.embedded.workers.handle import worker_template
 
 _HERE = str(Path(__file__).parent)  # of environments.py, which runs name in --env
 sys.path.insert(0, _HERE)
@@ -21,12 +21,12 @@ ray_environment.prepare(embedded=True)
 @pytest.fixture(scope="session")
 def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """An embedded Ray without dashboard, with a home folder of its own for its token."""
-    from driver import session
+    from driver.embedded.start import start_embedded  # imports Ray
 
     patch = pytest.MonkeyPatch()
     patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     with worker_template():
-        ray_session = session.start_embedded(cpus=12, dashboard=False)
+        ray_session = start_embedded(cpus=12, dashboard=False)
         yield
         ray_session.close()
     patch.undo()

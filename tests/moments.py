@@ -6,7 +6,7 @@ import typing
 from typing import Any
 
 from common.time_use import columns
-from driver.progress import Progress
+from driver.reporting.progress import Progress
 
 
 def progress(**figures: Any) -> Progress:

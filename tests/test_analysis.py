@@ -15,7 +15,7 @@ from analysis.compare import compare, label, parse_network, plan_entries, print_
 from analysis.plot import plot_runs, read_curve, running_mean
 from common.config import BadInput, Config
 from common.types import Episodes, Look
-from driver.run_folder import RunFolder
+from driver.reporting.run_folder import RunFolder
 from replay_server.episode_log import EpisodeRows
 
 

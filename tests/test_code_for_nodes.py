@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ray._private.runtime_env.packaging import create_package
 
-from driver.code_for_nodes import ROOT, is_submitted_job, runtime_env
+from driver.cluster.code_for_nodes import ROOT, is_submitted_job, runtime_env
 
 
 def packed(tmp_path: Path, root: Path = ROOT) -> set[str]:
@@ -23,7 +23,13 @@ def packed(tmp_path: Path, root: Path = ROOT) -> set[str]:
 
 def test_the_code_travels_without_runs_data_environments_and_secrets(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    code = ["launch.py", "actors/actor.py", "driver/workers/template.py", "my_module.py", "monitoring/alerts.yml"]
+    code = [
+        "launch.py",
+        "actors/actor.py",
+        "driver/embedded/workers/template.py",
+        "my_module.py",
+        "monitoring/alerts.yml",
+    ]
     rest = ["runs/a/config.json", "results/x.txt", ".venv/bin/python", "myenv/pyvenv.cfg", ".env",
             ".git/HEAD", "docker/secrets/ray_auth_token", "data/rows.parquet", "net.pth", "docs/a.png"]  # fmt: skip
     for name in [*code, *rest]:

@@ -21,7 +21,7 @@ from ray.dashboard.modules.metrics import metrics_head
 
 from benchmarks.cluster import FILE, read_compose
 from benchmarks.launching import ROOT
-from driver import placement
+from driver.cluster import placement
 from driver.command_line import Train, parse
 
 NODES = ("head", "worker", "job", "job-gpu")  # of Ray

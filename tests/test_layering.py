@@ -1,7 +1,8 @@
-"""What must not be imported where: torch costs each process a second and 150 MB."""
+"""Who may import what: torch costs each process a second and 150 MB, and a circle of packages a reader more."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,3 +29,21 @@ def test_modules_do_without_heavy_imports(modules: str, absent: str) -> None:
     code = f"import sys, {modules}; sys.exit(int({absent!r} in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "others"),
+    [
+        ("reporting", set()),
+        ("cluster", set()),
+        ("embedded", set()),
+        ("supervision", {"reporting", "cluster"}),
+    ],
+)
+def test_the_drivers_packages_import_each_other_in_one_direction(package: str, others: set[str]) -> None:
+    packages = {path.parent.name for path in (ROOT / "driver").glob("*/__init__.py")}
+    assert packages == {"reporting", "cluster", "embedded", "supervision"}
+    code = "".join(path.read_text() for path in (ROOT / "driver" / package).rglob("*.py"))
+    imported = set(re.findall(r"^\s*(?:from|import) driver\.(\w+)", code, re.MULTILINE)) & packages
+    assert imported <= {package, *others}
+    assert re.search(r"^\s*from driver import", code, re.MULTILINE) is None

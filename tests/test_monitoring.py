@@ -16,7 +16,7 @@ from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from driver.ray_metrics import METRICS
+from driver.reporting.ray_metrics import METRICS
 from monitoring.dashboard import FILE, encode
 
 ROOT = Path(__file__).resolve().parent.parent

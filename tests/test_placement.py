@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from common.config import ActorConfig, BadInput, Config, PlacementConfig, ReplayConfig
-from driver import placement
-from driver.head import Node
+from driver.cluster import placement
+from driver.cluster.head import Node
 
 
 def config(actors: int = 2, shards: int = 1, **asked: Any) -> Config:
@@ -22,7 +22,7 @@ def config(actors: int = 2, shards: int = 1, **asked: Any) -> Config:
 
 
 def node(name: str, cpus: float, gpus: float = 0.0) -> Node:
-    return Node(f"id-{name}", f"address-{name}", name, {"CPU": cpus, "GPU": gpus}, is_head=False)
+    return Node(f"id-{name}", f"address-{name}", 1, name, {"CPU": cpus, "GPU": gpus}, is_head=False)
 
 
 HOME, OTHER = node("home", 3), node("other", 2)

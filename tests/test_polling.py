@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from actors.actor import ActorStats
 from common.time_use import ACTIVITIES
-from driver.polling import Polling
-from driver.topology import Role
+from driver.supervision.polling import Polling
+from driver.supervision.topology import Role, Roles
 from learner.client import CONTROL_GROUP
 
 
@@ -70,9 +70,15 @@ class Scene:
         self.actors = [self._running(f"actor-{actor_id}") for actor_id in range(2)]
         self.calls = FakeCalls()
         self.observer = FakeObserver()
+        roles = Roles(
+            self._running("replay server"),
+            (),
+            self._running("learner"),
+            self._running("evaluator"),
+            tuple(self.actors),
+        )
         self.polling = Polling(
-            self._running("replay server"), [], self._running("learner"), self._running("evaluator"), self.actors,
-            self.calls, self.observer, None, lambda: 0, clock=lambda: self.now,  # type: ignore[arg-type]
+            roles, self.calls, self.observer, None, lambda: 0, clock=lambda: self.now,  # type: ignore[arg-type]
         )  # fmt: skip
 
     def poll(self, *answering: int) -> int:

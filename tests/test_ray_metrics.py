@@ -14,12 +14,12 @@ from actors.actor import ActorStats
 from actors.policy import ladder_epsilons
 from common.config import ActorConfig, Config, LearnerConfig, ReplayConfig
 from common.time_use import ACTIVITIES, columns
-from driver.actor_answers import ActorAnswers
-from driver.display import Display
-from driver.observer import Observer
-from driver.progress import ActorProgress, Counts, Progress, observe
-from driver.ray_metrics import METRICS, RayMetrics, Sample, samples
-from driver.run_folder import RunFolder
+from driver.reporting.actor_answers import ActorAnswers
+from driver.reporting.display import Display
+from driver.reporting.observer import Observer
+from driver.reporting.progress import ActorProgress, Counts, Progress, observe
+from driver.reporting.ray_metrics import METRICS, RayMetrics, Sample, samples
+from driver.reporting.run_folder import RunFolder
 from learner.learner_stats import LearnerStats
 from replay_server.episode_log import EpisodesReply
 from replay_server.stats import ActorCounts, ReplayReport, ReplayStats, ShardStats

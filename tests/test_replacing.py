@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from driver.display import Display
-from driver.head import Head
-from driver.replacing import Replacing
-from driver.topology import Role
-from driver.whereabouts import Whereabouts, mismatch
+from driver.cluster.head import Head
+from driver.cluster.whereabouts import Whereabouts, mismatch
+from driver.reporting.display import Display
+from driver.supervision.replacing import Replacing
+from driver.supervision.topology import Role
 
 BUDGET = 3
 

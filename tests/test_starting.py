@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from ray.exceptions import RayError, RayTaskError
 
-from driver.calls import Calls
-from driver.starting import Starting
-from driver.topology import Role
-from driver.whereabouts import Whereabouts
+from driver.cluster.whereabouts import Whereabouts
+from driver.supervision.calls import Calls
+from driver.supervision.starting import Starting
+from driver.supervision.topology import Role
 
 WHERE = Whereabouts(node_id="1", address="127.0.0.1", host="here", pid=1, versions={})
 

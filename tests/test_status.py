@@ -18,9 +18,9 @@ from rich.console import Console
 from analysis.status import newest_run, show_status
 from common.config import BadInput, Config
 from common.run_files import CONFIG, METRICS, SUMMARY
-from driver.display import Display
-from driver.progress import Progress
-from driver.run_folder import RunFolder
+from driver.reporting.display import Display
+from driver.reporting.progress import Progress
+from driver.reporting.run_folder import RunFolder
 
 NOW = 2_000_000_000.0
 SUMMARY_VALUES = {

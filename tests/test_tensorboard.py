@@ -15,8 +15,8 @@ from tensorboardX.proto.event_pb2 import Event
 
 from common.time_use import columns
 from common.types import Look
-from driver.run_folder import RunFolder, metrics_schema
-from driver.tensorboard import EventFile, scalars
+from driver.reporting.run_folder import RunFolder, metrics_schema
+from driver.reporting.tensorboard import EventFile, scalars
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -116,7 +116,7 @@ def test_a_file_that_ends_in_the_middle_of_a_record_reads_up_to_there(tmp_path: 
 def test_event_files_do_without_torch_and_leave_it_importable(tmp_path: Path) -> None:
     """tensorboardX would import it, which costs the driver a second and 150 MB."""
     code = (
-        "import sys; from pathlib import Path; from driver.tensorboard import EventFile; "
+        "import sys; from pathlib import Path; from driver.reporting.tensorboard import EventFile; "
         f"file = EventFile(Path({str(tmp_path / 'tensorboard')!r})); "
         "file.add({'kind': 'progress', 'env_steps': 1, 'loss': 1.0}, 1.0); file.close(); "
         "assert 'torch' not in sys.modules; import torch; assert torch.zeros(1).item() == 0"

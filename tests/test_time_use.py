@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from common.time_use import ACTIVITIES, TimeUse, column, columns
-from driver.profile import print_start, print_time_use
+from driver.reporting.profile import print_start, print_time_use
 
 
 def test_every_moment_belongs_to_the_activity_that_ends_with_it() -> None:

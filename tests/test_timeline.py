@@ -13,8 +13,8 @@ import pytest
 
 from common.time_use import ACTIVITIES, columns
 from driver.ray_environment import TIMELINE_CALLS
-from driver.run_folder import metrics_schema
-from driver.timeline import MOST_MOMENTS, Call, read_calls, write_timeline
+from driver.reporting.run_folder import metrics_schema
+from driver.reporting.timeline import MOST_MOMENTS, Call, read_calls, write_timeline
 
 JOB = "01000000"
 

@@ -26,11 +26,12 @@ from common.config import (
     RunConfig,
     rows_per_call,
 )
-from driver.display import Display
-from driver.placement import Placement
+from driver.cluster.placement import Placement
+from driver.planning import Plan, make_plan
+from driver.reporting.display import Display
 from driver.signals import StopSignals
-from driver.topology import Topology
-from driver.training import Plan, make_plan, run_once
+from driver.supervision.topology import Topology
+from driver.training import run_once
 from launch import build_topology as build_anywhere
 
 

@@ -19,15 +19,15 @@ import psutil
 import pytest
 import ray
 
+from driver.embedded.workers import entry
+from driver.embedded.workers.handle import worker_template
 from driver.processes import descendants
-from driver.workers import entry
-from driver.workers.handle import worker_template
 
 ROOT = Path(__file__).resolve().parent.parent
 HOLDS_A_TEMPLATE = """
 import sys
 from driver.processes import descendants
-from driver.workers.handle import worker_template
+from driver.embedded.workers.handle import worker_template
 with worker_template():
     print(*(process.pid for process in descendants()), flush=True)
     sys.stdin.read()
@@ -201,7 +201,8 @@ def test_a_template_ends_with_its_driver_and_leaves_nothing() -> None:
 @pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
 def test_what_is_imported_before_a_fork_starts_no_thread(variable: str) -> None:
     """Not even where the user asks for threads: a fork would have their locks and not them."""
-    code = "import os; from driver.workers.template import load; load(); print(len(os.listdir('/proc/self/task')))"
+    template = "driver.embedded.workers.template"
+    code = f"import os; from {template} import load; load(); print(len(os.listdir('/proc/self/task')))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

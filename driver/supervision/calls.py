@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from driver.topology import Role
+from driver.supervision.topology import Role
 
 
 class Calls:

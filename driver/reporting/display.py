@@ -13,7 +13,7 @@ from rich.panel import Panel
 from analysis.moment import Goals, line, moment, table
 from common.config import Config
 from common.types import Look
-from driver.progress import Progress
+from driver.reporting.progress import Progress
 
 _FIRST_PLAIN_SECONDS = 2.0
 _MOST_PLAIN_SECONDS = 60.0

@@ -14,7 +14,7 @@ from typing import Any
 
 from ray._private import node, parameter, services, state, utils
 
-from driver.workers.handle import entry_program
+from driver.embedded.workers.handle import entry_program
 
 _LOOK_SECONDS = 0.01
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from actors.actor import ActorStats
-from driver.calls import Calls
-from driver.display import Display
-from driver.observer import Observer
-from driver.progress import Progress
-from driver.topology import Role
+from driver.reporting.display import Display
+from driver.reporting.observer import Observer
+from driver.reporting.progress import Progress
+from driver.supervision.calls import Calls
+from driver.supervision.topology import Roles
 from learner.client import CONTROL_GROUP
 from learner.learner_stats import LearnerStats
 from replay_server.stats import ReplayReport
@@ -26,11 +26,7 @@ class Polling:
 
     def __init__(
         self,
-        replay: Role,
-        shards: Sequence[Role],
-        learner: Role,
-        evaluator: Role,
-        actors: Sequence[Role],
+        roles: Roles,
         calls: Calls,
         observer: Observer,
         display: Display,
@@ -38,11 +34,7 @@ class Polling:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`restarts`: actors replaced until now."""
-        self._replay = replay
-        self._shards = shards
-        self._learner = learner
-        self._evaluator = evaluator
-        self._actors = actors
+        self._roles = roles
         self._calls = calls
         self._observer = observer
         self._display = display
@@ -63,15 +55,15 @@ class Polling:
         self._polled = now
         self.export()  # by now the answers to the last poll are there, and they belong together
         ask = partial(self._calls.ask_once, group=CONTROL_GROUP)
-        if ask("learner", self._learner, "stats", self._take_learner_and_ask_replay):
+        if ask("learner", self._roles.learner, "stats", self._take_learner_and_ask_replay):
             self._learner_asked = now
         elif (silent := now - self._learner_asked) > _SILENCE_SECONDS:
             self._ask_replay(f"the driver for the learner, which has not answered for {silent:.0f} s")
-        for role in self._actors:
+        for role in self._roles.actors:
             if role.running:
                 self._heard.setdefault(role.process, now)
                 ask(role.name, role, "stats", partial(self._take_actor, role.process))
-        ask("evaluator", self._evaluator, "seconds", self._observer.take_evaluator_seconds)
+        ask("evaluator", self._roles.evaluator, "seconds", self._observer.take_evaluator_seconds)
 
     def observe(self, report: ReplayReport, unanswered: str = "") -> Progress:
         """The replay server's report, with what the driver itself knows. `unanswered`: by whom, and for how long."""
@@ -79,17 +71,17 @@ class Polling:
 
     def export(self) -> None:
         """What is known now, as metrics."""
-        self._observer.export(self._alive(), [role.incarnation for role in self._actors])
+        self._observer.export(self._alive(), [role.incarnation for role in self._roles.actors])
 
     def _take_learner_and_ask_replay(self, stats: LearnerStats) -> None:
         self._observer.take_learner(stats)
         self._ask_replay("")
 
     def _ask_replay(self, unanswered: str) -> None:
-        for shard, role in enumerate(self._shards):
+        for shard, role in enumerate(self._roles.shards):
             self._calls.ask_once(role.name, role, "stats", partial(self._observer.take_shard, shard))
         take = partial(self._take_replay, unanswered)
-        self._calls.ask_once("replay", self._replay, "report", take, self._observer.episodes_seen)
+        self._calls.ask_once("replay", self._roles.replay, "report", take, self._observer.episodes_seen)
 
     def _take_replay(self, unanswered: str, report: ReplayReport) -> None:
         self._display.show(self.observe(report, unanswered))
@@ -101,4 +93,6 @@ class Polling:
     def _alive(self) -> int:
         """Actors that play and answer."""
         now = self._clock()
-        return sum(role.running and now - self._heard.get(role.process, now) < _ALIVE_SECONDS for role in self._actors)
+        return sum(
+            role.running and now - self._heard.get(role.process, now) < _ALIVE_SECONDS for role in self._roles.actors
+        )

@@ -6,9 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from driver.calls import Calls
-from driver.topology import Role
-from driver.whereabouts import Whereabouts, whereabouts
+from driver.cluster.whereabouts import Whereabouts, whereabouts
+from driver.supervision.calls import Calls
+from driver.supervision.topology import Role
 
 _ASK_AGAIN_SECONDS = 0.2
 

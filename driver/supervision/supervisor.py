@@ -11,9 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError, RayError, RayTaskError
@@ -21,55 +19,29 @@ from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError, RayEr
 from actors.evaluator import LooksReply
 from common.config import Config
 from common.messages import inline_limit_bytes
-from common.types import Look
-from driver.calls import Calls
-from driver.display import Display
-from driver.ending import Ending
-from driver.head_watch import CLUSTER, HeadWatch
-from driver.observer import Observer, Solved
-from driver.polling import Polling
-from driver.progress import Progress
-from driver.ray_metrics import RayMetrics
-from driver.replacing import Replacing
-from driver.run_folder import RunFolder
+from driver.cluster.watch import CLUSTER, watch_head, watch_nodes
+from driver.cluster.whereabouts import Whereabouts, mismatch, versions, whereabouts
+from driver.reporting.display import Display
+from driver.reporting.observer import Observer
+from driver.reporting.ray_metrics import RayMetrics
+from driver.reporting.run_folder import RunFolder
 from driver.signals import StopSignals
-from driver.starting import Starting
-from driver.topology import LOOKS_GROUP, Role, Topology
-from driver.whereabouts import Whereabouts, mismatch, versions
+from driver.supervision.calls import Calls
+from driver.supervision.ending import Ending
+from driver.supervision.outcome import Failure, Outcome
+from driver.supervision.polling import Polling
+from driver.supervision.replacing import Replacing
+from driver.supervision.starting import Starting
+from driver.supervision.topology import LOOKS_GROUP, Role, Roles, Topology
 from learner.client import ParamsBroadcaster, ParamsReader
 from replay_server.client import ReplayWriter
-from replay_server.stats import ShardStats
 
 if TYPE_CHECKING:
-    from driver.head import Head
+    from driver.cluster.head import Head
 
 _TICK_SECONDS = 0.2
 _FIRST_ACTORS = 3  # learning from fewer takes more steps
 _CAUSE_SECONDS = 5.0  # for the death behind a peer's failure to show
-
-
-class Failure(NamedTuple):
-    """What went wrong, where."""
-
-    role: str
-    text: str
-
-
-@dataclass
-class Outcome:
-    """How the run ended, and what is left of it."""
-
-    stopped_by: str
-    failure: Failure | None = None
-    progress: Progress | None = None
-    shards: tuple[ShardStats, ...] = ()
-    solved: Solved | None = None
-    last_look: Look | None = None
-    first_learner_step_seconds: float | None = None  # since the start that seconds_to_solve counts from
-    ready_seconds: dict[str, float] = field(default_factory=dict)  # likewise, when each role first came up
-    nodes: dict[str, str] | None = None  # of a cluster, by role: where its last process was
-    newest_version: int | None = None  # of the params that somebody still had
-    networks: dict[str, bytes] = field(default_factory=dict)  # by file name
 
 
 class Supervisor:
@@ -93,21 +65,10 @@ class Supervisor:
         self._signals = signals
         self._seconds = seconds
         self._observer = Observer(config, folder, display, metrics, seconds)
-        name = "replay-coordinator" if topology.shards else "replay server"
-        self._replay = Role(name, lambda: topology.replay)
-        self._shards = [
-            Role(f"replay-{shard}", partial(topology.shards.__getitem__, shard))
-            for shard in range(len(topology.shards))
-        ]
-        self._learner = Role("learner", lambda: topology.learner)
-        self._evaluator = Role("evaluator", topology.create_evaluator)
-        self._actors = [
-            Role(f"actor-{actor_id}", partial(topology.create_actor, actor_id))
-            for actor_id in range(config.actor.actors)
-        ]
+        self._roles = Roles.of(topology, config.actor.actors)
         self._calls = Calls(self._role_raised, self._process_died)
-        first_actors, others = self._actors[:_FIRST_ACTORS], self._actors[_FIRST_ACTORS:]
-        first = [self._replay, *self._shards, self._learner, *first_actors, self._evaluator]
+        first_actors, others = self._roles.actors[:_FIRST_ACTORS], self._roles.actors[_FIRST_ACTORS:]
+        first = [self._roles.replay, *self._roles.shards, self._roles.learner, *first_actors, self._roles.evaluator]
         # On one machine as many as Ray starts at once: a queue of them keeps all cores busy with starting, and learning
         # waits for it. A cluster starts them on all its nodes, and an autoscaler must see what is asked for.
         at_once = None if head else os.cpu_count() or 1
@@ -115,12 +76,10 @@ class Supervisor:
         self._starting = Starting(
             first, others, at_once, self._calls, seconds, self._became_ready, with_versions=head is not None
         )
-        self._replacing = Replacing(self._actors, config.run.actor_restarts_per_minute, head, display)
-        self._head_watch = HeadWatch(head) if head else None
-        self._polling = Polling(
-            self._replay, self._shards, self._learner, self._evaluator, self._actors,
-            self._calls, self._observer, display, lambda: self._replacing.count,
-        )  # fmt: skip
+        self._replacing = Replacing(self._roles.actors, config.run.actor_restarts_per_minute, head, display)
+        self._head = head
+        self._watches = [watch_head(head)] if head else []
+        self._polling = Polling(self._roles, self._calls, self._observer, display, lambda: self._replacing.count)
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
         self._started = False
         self._stopped_by: str | None = None
@@ -137,7 +96,7 @@ class Supervisor:
             while self._stopped_by is None:
                 self._calls.collect(_TICK_SECONDS)
                 self._tick()
-            ending = Ending(self._replay, self._shards, self._learner, self._evaluator, self._actors, self._observer)
+            ending = Ending(self._roles, self._observer)
             reached_a_limit = self._stopped_by in ("max_env_steps", "max_learner_steps", "max_seconds")
             ending.stop([] if self._failure else self._outstanding_runs(), final_look=reached_a_limit)
             ending.ask(self._polling.observe)
@@ -175,8 +134,9 @@ class Supervisor:
             self._end("max_seconds")
         if self._peer_failure is not None and now - self._peer_failure[0] > _CAUSE_SECONDS:
             self._fail(*self._peer_failure[1])
-        if self._head_watch is not None and (complaint := self._head_watch.complaint()) is not None:
-            self._fail(CLUSTER, complaint)
+        for watch in self._watches:
+            if (complaint := watch.complaint()) is not None:
+                self._fail(CLUSTER, complaint)
         if self._stopped_by is None:
             self._starting.create_others()
             self._starting.ask_again_if_due()
@@ -199,7 +159,7 @@ class Supervisor:
         failure = Failure(role.name, _plain(str(error)))
         if isinstance(error.cause, RayActorError | ObjectLostError):
             self._peer_failure = self._peer_failure or (time.monotonic(), failure)
-            for peer in (self._replay, *self._shards):
+            for peer in (self._roles.replay, *self._roles.shards):
                 self._calls.watch(peer, peer.call("__ray_ready__"), lambda _: None)
         else:
             self._fail(*failure)
@@ -208,7 +168,7 @@ class Supervisor:
         """Or it cannot be reached any more."""
         if isinstance(error, ActorDiedError) and error.actor_init_failed:
             self._fail(role.name, _plain(str(error)))
-        elif role not in self._actors:
+        elif role not in self._roles.actors:
             where = role.whereabouts if self._versions else None
             node = f" on node {where.node}" if where else ""
             self._fail(role.name, f"its process{node} died\n{error}")
@@ -224,7 +184,7 @@ class Supervisor:
         if self._versions and (wrong := mismatch(self._versions, where)) is not None:
             self._fail(role.name, f"{wrong}; every node needs the same versions")
         before, role.whereabouts = role.whereabouts, where
-        if self._stopped_by is not None or role not in self._actors:
+        if self._stopped_by is not None or role not in self._roles.actors:
             return
         if before is not None and before.is_same_process(where):
             # Only the connection had broken: its `run` goes on, and nobody would hear how it ends.
@@ -252,14 +212,15 @@ class Supervisor:
             names = ", ".join(role.name for role in missing)
             room = ", until there is room" if self._config.placement.wait_for_resources else ""
             self._display.starting(f"waiting for {names}{room}")
-            enough_actors = sum(role.ready for role in self._actors) >= min(_FIRST_ACTORS, len(self._actors))
-            first = (self._replay, *self._shards, self._learner)
+            actors = self._roles.actors
+            enough_actors = sum(role.ready for role in actors) >= min(_FIRST_ACTORS, len(actors))
+            first = (self._roles.replay, *self._roles.shards, self._roles.learner)
             if all(role.ready for role in first) and enough_actors:
                 self._start()
 
     def _check_somebody_plays(self, patience: float) -> None:
         now = time.monotonic()
-        if any(role.running for role in self._actors):
+        if any(role.running for role in self._roles.actors):
             self._playing = now
         elif now - self._playing > patience and not self._config.placement.wait_for_resources:
             self._fail("actors", f"none has played for {patience:g} s; wait longer with --ready-seconds")
@@ -269,23 +230,35 @@ class Supervisor:
         self._started = True
         # Several actors on a node share one copy of an object; on a single machine a copy for each is the faster one.
         by_value_bytes = 0 if self._versions else inline_limit_bytes()
-        broadcaster = ParamsBroadcaster(self._replay.handle, self._evaluator.handle, by_value_bytes)
+        broadcaster = ParamsBroadcaster(self._roles.replay.handle, self._roles.evaluator.handle, by_value_bytes)
         # Learner and actors all end when the replay server says stop: at max_env_steps, in any order.
         self._watch_run(
-            self._learner,
-            self._learner.call("run", broadcaster),
+            self._roles.learner,
+            self._roles.learner.call("run", broadcaster),
             lambda reached_its_limit: self._end("max_learner_steps" if reached_its_limit else "max_env_steps"),
         )
-        self._watch_run(self._evaluator, self._evaluator.call("run"), lambda _: None)
+        self._watch_run(self._roles.evaluator, self._roles.evaluator.call("run"), lambda _: None)
         self._ask_for_looks()
-        for role in self._actors:
+        for role in self._roles.actors:
             if role.ready:
                 self._run_actor(role)
+        self._watch_core_nodes()
+
+    def _watch_core_nodes(self) -> None:
+        """But not the driver's own, of which nothing is silent."""
+        if self._head is None:
+            return
+        roles: dict[str, list[str]] = {}  # by node id
+        for role in (self._roles.replay, *self._roles.shards, self._roles.learner):
+            if role.whereabouts:
+                roles.setdefault(role.whereabouts.node_id, []).append(role.name)
+        roles.pop(whereabouts(with_versions=False).node_id, None)
+        self._watches += watch_nodes(self._head, roles)
 
     def _run_actor(self, role: Role) -> None:
-        rings = self._shards or [self._replay]
+        rings = self._roles.shards or [self._roles.replay]
         writer = ReplayWriter(*(ring.handle for ring in rings))
-        reader = ParamsReader(self._learner.handle)
+        reader = ParamsReader(self._roles.learner.handle)
         run = role.call("run", role.incarnation, writer, reader)
         self._watch_run(role, run, lambda _: self._end("max_env_steps"))
 
@@ -300,8 +273,8 @@ class Supervisor:
         return self._calls.outstanding(list(self._runs.values()))
 
     def _ask_for_looks(self) -> None:
-        ref = self._evaluator.call("next_looks", self._observer.looks_seen, group=LOOKS_GROUP)
-        self._calls.watch(self._evaluator, ref, self._take_looks_and_ask_again)
+        ref = self._roles.evaluator.call("next_looks", self._observer.looks_seen, group=LOOKS_GROUP)
+        self._calls.watch(self._roles.evaluator, ref, self._take_looks_and_ask_again)
 
     def _take_looks_and_ask_again(self, reply: LooksReply) -> None:
         self._observer.take_looks(reply)

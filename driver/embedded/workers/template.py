@@ -21,7 +21,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 _THREADS = Path("/proc/self/task")
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -31,7 +31,7 @@ _PRELOADED = (
     "actors.actor",
     "actors.evaluator",
     "common.environment",
-    "driver.whereabouts",
+    "driver.cluster.whereabouts",
     "learner.client",
     "learner.learner",
     "learner.process",
@@ -49,7 +49,7 @@ _PRELOADED = (
 
 def load() -> str:
     """Imports what workers need. Returns the path of Ray's worker program."""
-    from driver.workers.entry import JOB_ID
+    from driver.embedded.workers.entry import JOB_ID
 
     for name in _THREAD_COUNTS:  # libraries start their threads when they are imported
         os.environ[name] = "1"
@@ -73,7 +73,7 @@ def take_over(connection: socket.socket) -> list[str]:
     import numpy as np
     from ray._raylet import Config  # type: ignore[attr-defined]
 
-    from driver.workers.entry import TAKEN
+    from driver.embedded.workers.entry import TAKEN
 
     os.setpgid(0, 0)  # as Ray does: whoever ends this worker's group ends no other
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

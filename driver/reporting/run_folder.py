@@ -27,8 +27,8 @@ from common.process import this_process
 from common.run_files import CONFIG, EPISODES, FLUSH_SECONDS, METRICS, SUMMARY, TENSORBOARD
 from common.time_use import columns
 from common.types import EnvironmentSpec, Look
-from driver.progress import Progress
-from driver.tensorboard import EventFile
+from driver.reporting.progress import Progress
+from driver.reporting.tensorboard import EventFile
 from replay_server.episode_log import EpisodeRows
 
 _PACKAGES = ["torch", "gymnasium", "numpy", "ray", "pyarrow", "matplotlib"]
@@ -247,7 +247,7 @@ def flat_settings(config: Config) -> dict[str, Any]:
 
 def _git_commit() -> str | None:
     """Of the code, with a + when it was changed since; None outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from driver.ray_environment import FOR_WORKERS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _NOT_CODE = [
     # Not ".*": that leaves nothing at all.
     ".git", ".ci", ".env", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "docker/secrets",

@@ -14,7 +14,7 @@ from ray.util.metrics import Counter, Gauge
 
 from common.config import Config
 from common.time_use import column
-from driver.progress import ActorProgress, Progress
+from driver.reporting.progress import ActorProgress, Progress
 from replay_server.stats import ShardStats
 
 _TAGS = ("role", "actor_id", "run")

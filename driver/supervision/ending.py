@@ -11,8 +11,8 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from common.run_files import LAST_Q_NETWORK, Q_NETWORK
 from common.types import Params
-from driver.observer import Observer
-from driver.topology import LOOKS_GROUP, Role
+from driver.reporting.observer import Observer
+from driver.supervision.topology import LOOKS_GROUP, Role, Roles
 from learner.client import CONTROL_GROUP
 from learner.network_file import encode_network
 from replay_server.stats import ReplayReport
@@ -26,44 +26,34 @@ _ANSWER_SECONDS = 1.0  # for a last question to a role
 class Ending:
     """In this order: stop, ask, newest_params, network_files."""
 
-    def __init__(
-        self,
-        replay: Role,
-        shards: Sequence[Role],
-        learner: Role,
-        evaluator: Role,
-        actors: Sequence[Role],
-        observer: Observer,
-    ) -> None:
-        self._replay = replay
-        self._shards = shards
-        self._learner = learner
-        self._evaluator = evaluator
-        self._actors = actors
+    def __init__(self, roles: Roles, observer: Observer) -> None:
+        self._roles = roles
         self._observer = observer
 
     def stop(self, runs: Sequence[Any], final_look: bool) -> None:
         """Tells everybody, and waits for the `run` calls given; with `final_look` after one at the newest params."""
-        self._replay.call("stop")
+        self._roles.replay.call("stop")
         # It passes over versions while it is busy or still starting; the newest is what it should end with.
-        _ask(self._learner, "newest", partial(self._evaluator.call, "set_params", group=CONTROL_GROUP))
-        self._evaluator.call("stop", final_look, group=CONTROL_GROUP)
+        _ask(self._roles.learner, "newest", partial(self._roles.evaluator.call, "set_params", group=CONTROL_GROUP))
+        self._roles.evaluator.call("stop", final_look, group=CONTROL_GROUP)
         if runs:
             ray.wait(list(runs), num_returns=len(runs), timeout=_STOP_SECONDS)
 
     def ask(self, take_replay: Callable[[ReplayReport], object]) -> None:
         """What the roles have to say after their last poll."""
-        _ask(self._evaluator, "next_looks", self._observer.take_looks, self._observer.looks_seen, group=LOOKS_GROUP)
-        _ask(self._evaluator, "seconds", self._observer.take_evaluator_seconds)
+        _ask(
+            self._roles.evaluator, "next_looks", self._observer.take_looks, self._observer.looks_seen, group=LOOKS_GROUP
+        )
+        _ask(self._roles.evaluator, "seconds", self._observer.take_evaluator_seconds)
         self._ask_actors()
-        _ask(self._learner, "stats", self._observer.take_learner)
+        _ask(self._roles.learner, "stats", self._observer.take_learner)
         self._ask_shards()
-        _ask(self._replay, "report", take_replay, self._observer.episodes_seen, group=None)
+        _ask(self._roles.replay, "report", take_replay, self._observer.episodes_seen, group=None)
 
     def newest_params(self) -> Params | None:
         """Of the evaluator, which has a copy of its own, or else of the learner."""
         answers: list[Params | None] = []
-        for role in (self._evaluator, self._learner):
+        for role in (self._roles.evaluator, self._roles.learner):
             _ask(role, "newest", answers.append)
             if answers and answers[-1] is not None:
                 return answers[-1]
@@ -82,19 +72,19 @@ class Ending:
         return files
 
     def _ask_actors(self) -> None:
-        asked = {role.call("stats", group=CONTROL_GROUP): role.process for role in self._actors if role.ready}
+        asked = {role.call("stats", group=CONTROL_GROUP): role.process for role in self._roles.actors if role.ready}
         for process, stats in _answers(asked):
             self._observer.take_actor(process, stats)
 
     def _ask_shards(self) -> None:
-        asked = {role.call("stats"): shard for shard, role in enumerate(self._shards) if role.ready}
+        asked = {role.call("stats"): shard for shard, role in enumerate(self._roles.shards) if role.ready}
         for shard, stats in _answers(asked):
             self._observer.take_shard(shard, stats)
 
     def _encode(self, params: Params) -> bytes:
         """By the learner, which has torch at hand, while it answers."""
         encoded: list[bytes] = []
-        _ask(self._learner, "encode", encoded.append, params.arrays)
+        _ask(self._roles.learner, "encode", encoded.append, params.arrays)
         return encoded[0] if encoded else encode_network(params.arrays)
 
 

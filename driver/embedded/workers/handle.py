@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from driver.workers import entry
+from driver.embedded.workers import entry
 
 _PROGRAM = Path(__file__).with_name("template.py")
 _WAITING_WORKERS = 128  # while the template is importing

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from common.config import BadInput, Config, PlacementConfig
 
 if TYPE_CHECKING:
-    from driver.head import Node
+    from driver.cluster.head import Node
 
 _LEARNER, _EVALUATOR, _REPLAY = 0, 1, 2  # bundles of the core; the replay servers' are the last
 _NODE_ID_LABEL = "ray.io/node-id"  # that Ray gives every node

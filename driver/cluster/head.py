@@ -6,6 +6,7 @@ Ray's own client tries again for minutes and says little of why it failed. This 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from ray.exceptions import AuthenticationError
 from common.config import BadInput
 
 _ANSWER_SECONDS = 5.0
+_HEALTH = "/grpc.health.v1.Health/Check"  # gRPC's standard service, with its messages left as bytes
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN_SOURCES = "in RAY_AUTH_TOKEN, in a file that RAY_AUTH_TOKEN_PATH names, or in ~/.ray/auth_token"
 
@@ -27,6 +29,7 @@ class Node(NamedTuple):
 
     id: str
     address: str
+    port: int  # of its raylet
     name: str  # of its host
     resources: dict[str, float]  # in all, free or not
     is_head: bool
@@ -43,8 +46,7 @@ class Head:
         self.address = address
         self._given = given
         self._noted_in = noted_in
-        channel = grpc_utils.init_grpc_channel(address, [("grpc.enable_http_proxy", 0)])
-        self._stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+        self._stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(_channel(address))
 
     def knock(self) -> str:
         """Ray's version there. Raises BadInput where nobody answers, or not to us."""
@@ -78,6 +80,7 @@ class Head:
             Node(
                 id=node.node_id.hex(),
                 address=node.node_manager_address,
+                port=node.node_manager_port,
                 name=node.node_manager_hostname,
                 resources=dict(node.resources_total),
                 is_head=node.is_head_node,
@@ -86,16 +89,26 @@ class Head:
             if node.state == gcs_pb2.GcsNodeInfo.GcsNodeState.ALIVE
         ]
 
-    def alive(self) -> set[str] | None:
-        """The ids of the nodes that it counts; None where it does not answer."""
+    def nodes_or_none(self) -> list[Node] | None:
+        """As `nodes`; None where it does not answer."""
         try:
-            return {node.id for node in self.nodes()}
+            return self.nodes()
         except grpc.RpcError:
             return None
+
+    def alive(self) -> set[str] | None:
+        """The ids of `nodes_or_none`."""
+        nodes = self.nodes_or_none()
+        return None if nodes is None else {node.id for node in nodes}
 
     def ask(self) -> Any:
         """A grpc future that is done when the head has answered, or will not."""
         return self._stub.CheckAlive.future(gcs_service_pb2.CheckAliveRequest(), timeout=_ANSWER_SECONDS)
+
+    def asking(self, node: Node) -> Callable[[], Any]:
+        """As `ask`, of a node: what the head itself asks to see whether it is alive."""
+        health = _channel(f"{node.address}:{node.port}").unary_unary(_HEALTH)
+        return lambda: health.future(b"", timeout=_ANSWER_SECONDS)  # an empty message asks for the server as a whole
 
     def check_node_of_this_host(self) -> None:
         """Raises BadInput unless this host belongs to the cluster: a driver works through a node of its own host."""
@@ -108,6 +121,10 @@ class Head:
 
     def _refused(self, why: str) -> BadInput:
         return BadInput(f"--address {self._given}: {why}; give the cluster's token {TOKEN_SOURCES}")
+
+
+def _channel(address: str) -> grpc.Channel:
+    return grpc_utils.init_grpc_channel(address, [("grpc.enable_http_proxy", 0)])
 
 
 def find_head(given: str) -> Head:

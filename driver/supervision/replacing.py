@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from driver.display import Display
-from driver.topology import Role
-from driver.whereabouts import Whereabouts
+from driver.cluster.whereabouts import Whereabouts
+from driver.reporting.display import Display
+from driver.supervision.topology import Role
 
 if TYPE_CHECKING:
-    from driver.head import Head
+    from driver.cluster.head import Head
 
 _LOOK_SECONDS = 2.0
 

@@ -10,9 +10,9 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from common.config import BadInput
-from driver.head import Node
+from driver.cluster.head import Node
+from driver.cluster.whereabouts import mismatch, versions, whereabouts
 from driver.signals import StoppedEarly, StopSignals
-from driver.whereabouts import mismatch, versions, whereabouts
 
 _LOOK_SECONDS = 0.5  # between looks for a signal
 

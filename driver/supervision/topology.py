@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from ray.actor import ActorHandle
 
-from driver.whereabouts import Whereabouts
+from driver.cluster.whereabouts import Whereabouts
 
 LOOKS_GROUP = "looks"  # the evaluator's concurrency group for the question that waits for a look
 
@@ -51,3 +52,29 @@ class Role:
     def process(self) -> str:
         """Its name, and which process under this name."""
         return f"{self.name}, {self.incarnation}"
+
+
+class Roles(NamedTuple):
+    """Everybody in a run."""
+
+    replay: Role  # the replay server; of several shards their coordinator
+    shards: tuple[Role, ...]  # none beside a single replay server
+    learner: Role
+    evaluator: Role
+    actors: tuple[Role, ...]
+
+    @classmethod
+    def of(cls, topology: Topology, actors: int) -> Roles:
+        """Not created yet."""
+        return cls(
+            replay=Role("replay-coordinator" if topology.shards else "replay server", lambda: topology.replay),
+            shards=tuple(
+                Role(f"replay-{shard}", partial(topology.shards.__getitem__, shard))
+                for shard in range(len(topology.shards))
+            ),
+            learner=Role("learner", lambda: topology.learner),
+            evaluator=Role("evaluator", topology.create_evaluator),
+            actors=tuple(
+                Role(f"actor-{actor_id}", partial(topology.create_actor, actor_id)) for actor_id in range(actors)
+            ),
+        )

@@ -1,11 +1,10 @@
-"""A head that falls silent is noticed, one that is slow is not."""
+"""A host that falls silent is noticed, one that is slow is not."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from driver.head import Head
-from driver.head_watch import HeadWatch
+from driver.cluster.watch import Watch
 
 
 class Question:
@@ -22,10 +21,8 @@ class Question:
         return self.answer
 
 
-class FakeHead:
+class FakeHost:
     """Keeps the questions for the test to answer."""
-
-    address = "10.0.0.1:6379"
 
     def __init__(self) -> None:
         self.questions: list[Question] = []
@@ -40,30 +37,30 @@ class Scene:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.head = FakeHead()
-        self.watch = HeadWatch(cast(Head, self.head), clock=lambda: self.now)
+        self.host = FakeHost()
+        self.watch = Watch("the host", self.host.ask, clock=lambda: self.now)
 
     def after(self, seconds: float, answer: Exception | str | None = "none yet") -> str | None:
         """The complaint, once the last question has this answer."""
         self.now += seconds
-        self.head.questions[-1].answer = answer
+        self.host.questions[-1].answer = answer
         return self.watch.complaint()
 
 
-def test_a_head_that_answers_is_asked_again_and_again_without_complaint() -> None:
+def test_a_host_that_answers_is_asked_again_and_again_without_complaint() -> None:
     scene = Scene()
     assert all(scene.after(3, None) is None for _ in range(20))
-    assert len(scene.head.questions) == 21
+    assert len(scene.host.questions) == 21
 
 
 def test_it_is_not_asked_again_before_it_has_answered_nor_at_once() -> None:
     scene = Scene()
     assert scene.after(5) is None
-    assert len(scene.head.questions) == 1
+    assert len(scene.host.questions) == 1
     scene.after(0.1, None)
-    assert len(scene.head.questions) == 2
+    assert len(scene.host.questions) == 2
     scene.after(0.1, None)
-    assert len(scene.head.questions) == 2
+    assert len(scene.host.questions) == 2
 
 
 def test_ten_seconds_of_failures_pass_and_twenty_do_not() -> None:
@@ -75,10 +72,10 @@ def test_ten_seconds_of_failures_pass_and_twenty_do_not() -> None:
     said = [scene.after(2.5, refused) for _ in range(12)]
     assert said[:7] == [None] * 7
     assert said[-1] is not None
-    assert said[-1].startswith("the head of the cluster, 10.0.0.1:6379, has not answered for ")
+    assert said[-1].startswith("the host has not answered for ")
 
 
 def test_a_question_that_stays_open_counts_as_silence() -> None:
     scene = Scene()
     assert scene.after(19) is None
-    assert scene.after(2) == "the head of the cluster, 10.0.0.1:6379, has not answered for 21 s"
+    assert scene.after(2) == "the host has not answered for 21 s"

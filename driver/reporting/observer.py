@@ -14,11 +14,11 @@ from actors.policy import epsilon_schedule
 from common.config import Config
 from common.time_use import ACTIVITIES, column
 from common.types import Look, Params
-from driver.actor_answers import ActorAnswers
-from driver.display import Display
-from driver.progress import ActorProgress, Counts, Progress, observe
-from driver.ray_metrics import RayMetrics, samples
-from driver.run_folder import RunFolder
+from driver.reporting.actor_answers import ActorAnswers
+from driver.reporting.display import Display
+from driver.reporting.progress import ActorProgress, Counts, Progress, observe
+from driver.reporting.ray_metrics import RayMetrics, samples
+from driver.reporting.run_folder import RunFolder
 from learner.learner_stats import LearnerStats
 from replay_server.episode_log import EpisodesReply
 from replay_server.stats import ActorCounts, ReplayReport, ReplayStats, ShardStats

@@ -1,0 +1,1 @@
+"""A Ray cluster that the run attaches to: its head, its nodes, and what of them the roles get."""

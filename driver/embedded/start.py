@@ -1,0 +1,66 @@
+"""Starts a Ray of the run's own."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import ray
+
+from common.config import BadInput
+from driver.embedded.lean_ray import lean
+from driver.ray_environment import RayDidNotStart
+from driver.ray_token import embedded_token
+from driver.resources import OBJECT_STORE_BYTES
+from driver.session import RaySession, dashboard_url, init_ray
+
+
+def start_embedded(cpus: float, dashboard: bool, dashboard_port: int | None = None) -> RaySession:
+    """A Ray of our own, on loopback only, never one that happens to run here.
+
+    Raises BadInput on a port in use, and where there is no token for it; RayDidNotStart where it does not come up.
+    """
+    if dashboard and dashboard_port is not None:
+        _check_free(dashboard_port)
+    with ExitStack() as lasting:
+        token_note = lasting.enter_context(embedded_token())
+        with lean(dashboard):
+            try:
+                context = init_ray(
+                    address="local",
+                    num_cpus=max(math.ceil(cpus), os.cpu_count() or 1),
+                    include_dashboard=dashboard,
+                    dashboard_port=dashboard_port,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                )
+            except Exception as error:  # Ray raises just that
+                ray.shutdown()
+                raise RayDidNotStart(
+                    f"Ray did not start ({' '.join(str(error).split())[:200]}); on a busy machine it gives up: try "
+                    "again. Its logs are in /tmp/ray/session_latest/logs"
+                ) from error
+        _keep_others_out(Path(context.address_info["session_dir"]))
+        description, url = f"embedded Ray {ray.__version__}", dashboard_url(context)
+        return RaySession(description, url, head=None, token_note=token_note, lasting=lasting.pop_all())
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        # As the dashboard does: the connections of one that has ended linger for a minute, in nobody's way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadInput(
+                f"--dashboard-port {port}: cannot be listened on ({error.strerror}); name another, or leave it out for "
+                "the next free one from 8265 on"
+            ) from None
+
+
+def _keep_others_out(session: Path) -> None:
+    """Who may write to Ray's sockets there can run jobs without the token; the umask alone would decide who may."""
+    for path in (session / "sockets").iterdir():
+        path.chmod(0o600)

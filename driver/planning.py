@@ -1,0 +1,56 @@
+"""A run that can work: what can be checked before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.saved_run import read_network
+from common.config import BadInput, Config, resolve, rows_per_call
+from common.environment import probe
+from common.params import check_arrays, layer_shapes
+from common.types import EnvironmentSpec
+from driver import resources
+from driver.embedded.workers.handle import entry_program
+
+
+class Plan(NamedTuple):
+    """A run that can work: settings as resolved, and what was found out for them."""
+
+    config: Config
+    environment: EnvironmentSpec
+    rows_per_call: int  # of the learner's sample calls
+    solved_return: float | None
+    initial_params: dict[str, NDArray[np.float32]] | None
+
+
+def make_plan(config: Config, embedded: bool) -> Plan:
+    """Checks everything that can be checked before anything starts. Raises BadInput."""
+    environment = probe(config.run.env)
+    config = resolve(config, environment.observation_size)
+    if embedded:
+        each = resources.FORKED_PROCESS_BYTES if entry_program() else resources.PROCESS_BYTES
+        resources.check_memory(config, environment, resources.available_memory(), each)
+    solved_return = config.evaluator.solved_return
+    return Plan(
+        config=config,
+        environment=environment,
+        rows_per_call=rows_per_call(config, environment.observation_size),
+        solved_return=environment.reward_threshold if solved_return is None else solved_return,
+        initial_params=_read_initial_params(config, environment),
+    )
+
+
+def _read_initial_params(config: Config, environment: EnvironmentSpec) -> dict[str, NDArray[np.float32]] | None:
+    if config.run.initial_params is None:
+        return None
+    arrays = read_network(Path(config.run.initial_params), "--initial-params")
+    expected = layer_shapes(environment.observation_size, config.network.hidden, environment.action_count)
+    try:
+        check_arrays(arrays, expected)
+    except ValueError as error:
+        raise BadInput(f"--initial-params {config.run.initial_params}: {error}; set --hidden to match") from None
+    return arrays

@@ -1,0 +1,1 @@
+"""The roles of a run, from their creation to its end."""
