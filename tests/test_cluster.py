@@ -30,6 +30,7 @@ pytestmark = [
 WAIT_SECONDS = 200.0
 LONG = ("--no-stop-when-solved", "--max-env-steps", "1000000000", "--hidden", "16")
 TOKEN = secrets.token_hex(32)
+_QUICK = {"RAY_metrics_report_interval_ms": "1000", "RAY_health_check_period_ms": "1000"}  # a fifth and a third of usual
 
 
 class Hall:
@@ -37,7 +38,7 @@ class Hall:
 
     def __init__(self, network: Network) -> None:
         self.folder = network.folder
-        self.cluster = Cluster(network, TOKEN, {"RAY_metrics_report_interval_ms": "1000"})
+        self.cluster = Cluster(network, TOKEN, _QUICK)
         self.workers = [self.cluster.add_worker(with_code=False) for _ in range(2)]
         self.home = self.cluster.add_job_host()
 

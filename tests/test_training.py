@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 import torch
+from ray.exceptions import RayError
 
 from common.config import (
     ActorConfig,
@@ -41,6 +44,7 @@ def build_topology(plan: Plan, namespace: str) -> Topology:
 
 
 pytestmark = pytest.mark.usefixtures("ray_session")
+ENOUGH_CHUNKS = 5  # that some episodes are in them
 
 
 def config(env: str, **replay: Any) -> Config:
@@ -69,35 +73,70 @@ def train(
     return run_once(plan, path, display, signals or StopSignals(), build, lambda: time.monotonic() - began)
 
 
-def build_and_kill_actor(actor_id: int) -> Callable[[Plan, str], Topology]:
-    """Kills the process of this actor once it plays."""
+Watch = Callable[[dict[int, Any]], bool]  # looks at the actors there are, by id; whether it has seen enough
+
+
+def build_and_watch(watch: Watch) -> Callable[[Plan, str], Topology]:
+    """Has a thread look at the actors, until it has seen enough."""
 
     def build(plan: Plan, namespace: str) -> Topology:
         topology = build_topology(plan, namespace)
+        created: dict[int, Any] = {}
 
-        def create(created_id: int) -> Any:
-            handle = topology.create_actor(created_id)
-            if created_id == actor_id:
-                kill_once_it_plays(handle)
-            return handle
+        def create(actor_id: int) -> Any:
+            created[actor_id] = topology.create_actor(actor_id)
+            return created[actor_id]
 
+        def look_again_and_again() -> None:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and not watch(dict(created)):
+                time.sleep(0.1)  # between two looks at other processes
+
+        threading.Thread(target=look_again_and_again, daemon=True).start()
         return topology._replace(create_actor=create)
 
     return build
 
 
-def kill_once_it_plays(actor: Any) -> None:
-    """Kills the process of an actor that has shipped a chunk, from a thread; Ray starts another."""
+def process_and_chunks(actor: Any) -> tuple[int, int]:
+    """Process id, and chunks that it has shipped; zeros while there is none."""
+    try:
+        ask = actor.__ray_call__.options(concurrency_group="control")
+        return ray.get(ask.remote(lambda role: (os.getpid(), role.stats().chunks)), timeout=60)
+    except RayError:
+        return 0, 0
 
-    def watch_and_kill() -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            stats = actor.stats.options(concurrency_group="control").remote()
-            if ray.get(stats, timeout=60).chunks:
-                ray.kill(actor, no_restart=False)
-                return
 
-    threading.Thread(target=watch_and_kill, daemon=True).start()
+def kill(actor_id: int, signals: StopSignals | None = None) -> Watch:
+    """The process of this actor once it plays; Ray starts another. With `signals` stops the run once that plays."""
+    killed = 0
+
+    def watch(actors: dict[int, Any]) -> bool:
+        nonlocal killed
+        process, chunks = process_and_chunks(actors[actor_id]) if actor_id in actors else (0, 0)
+        if not killed and chunks > 0:
+            killed = process
+            ray.kill(actors[actor_id], no_restart=False)
+            return signals is None
+        if killed and process != killed and chunks > ENOUGH_CHUNKS:
+            assert signals is not None
+            signals.received = signal.SIGINT
+            return True
+        return False
+
+    return watch
+
+
+def stop_once_all_play(actors: int, signals: StopSignals) -> Watch:
+    """Each has shipped a few chunks."""
+
+    def watch(created: dict[int, Any]) -> bool:
+        if len(created) < actors or any(process_and_chunks(actor)[1] <= ENOUGH_CHUNKS for actor in created.values()):
+            return False
+        signals.received = signal.SIGINT
+        return True
+
+    return watch
 
 
 def metrics(path: Path, kind: str) -> list[dict[str, Any]]:
@@ -139,7 +178,7 @@ def test_params_that_force_an_action_reach_every_actor_and_a_replaced_one(tmp_pa
     saved = tmp_path / "saved"
     saved.mkdir()
     torch.save({**state, "2.bias": torch.tensor([1.0, 0.0])}, saved / "q_network.pth")
-    base = config("environments:OneState-v0", max_env_steps=100_000, samples_per_insert=1.0)
+    base = config("environments:OneState-v0", max_env_steps=None, samples_per_insert=1.0)
     forced = dataclasses.replace(
         base,
         run=dataclasses.replace(base.run, initial_params=str(saved)),
@@ -148,9 +187,10 @@ def test_params_that_force_an_action_reach_every_actor_and_a_replaced_one(tmp_pa
     )
 
     run = tmp_path / "run"
-    summary = train(forced, run, build_and_kill_actor(1))
+    signals = StopSignals()
+    summary = train(forced, run, build_and_watch(kill(1, signals)), signals)
     episodes = pq.read_table(run / "episodes.parquet").to_pylist()
-    assert {row["actor_id"] for row in episodes} == {0, 1}
+    assert {(row["actor_id"], row["incarnation"]) for row in episodes} == {(0, 0), (1, 0), (1, 1)}
     assert {row["episode_return"] for row in episodes} == {5.0}
     assert summary["duplicate_chunks"] == 0
     assert summary["actor_restarts"] == 1
@@ -185,7 +225,7 @@ def test_truncation_keeps_the_bootstrap_through_the_whole_system(tmp_path: Path)
 
 @pytest.mark.parametrize("env", ["ShortEpisodes-v0", "OddObservations-v0", "Slow-v0"])
 def test_unusual_environments_train(tmp_path: Path, env: str) -> None:
-    steps = {"Slow-v0": 60}.get(env, 1500)
+    steps = {"Slow-v0": 30}.get(env, 1500)
     summary = train(config(f"environments:{env}", max_env_steps=steps, learning_starts_transitions=20), tmp_path)
     assert summary["stopped_by"] == "max_env_steps"
     assert summary["learner_steps"] > 0
@@ -300,13 +340,14 @@ def test_a_killed_role_ends_the_run_by_its_name_and_keeps_the_files(tmp_path: Pa
 
 
 def test_actors_that_come_later_play_too(tmp_path: Path) -> None:
-    """Three begin, two follow; the limit is far enough for them to come up."""
-    base = config("CartPole-v1", max_env_steps=30_000)
+    """Three begin, two follow."""
+    base = config("CartPole-v1", max_env_steps=None)
     late = dataclasses.replace(base, actor=dataclasses.replace(base.actor, actors=5))
-    summary = train(late, tmp_path)
+    signals = StopSignals()
+    summary = train(late, tmp_path, build_and_watch(stop_once_all_play(5, signals)), signals)
     episodes = pq.read_table(tmp_path / "episodes.parquet").to_pylist()
     assert {row["actor_id"] for row in episodes} == {0, 1, 2, 3, 4}
-    assert summary["stopped_by"] == "max_env_steps"
+    assert summary["stopped_by"] == "interrupted"
 
 
 def test_the_newest_params_are_saved_though_the_evaluator_came_late(tmp_path: Path) -> None:
@@ -321,7 +362,7 @@ def test_actors_that_die_again_and_again_end_the_run(tmp_path: Path) -> None:
     base = config("CartPole-v1", max_env_steps=None)
     stubborn = dataclasses.replace(base, run=dataclasses.replace(base.run, actor_restarts_per_minute=0))
 
-    summary = train(stubborn, tmp_path, build_and_kill_actor(0))
+    summary = train(stubborn, tmp_path, build_and_watch(kill(0)))
     assert summary["error"].startswith("actor-0")
     assert "1 actor processes died within a minute, 0 are replaced" in summary["error"]
 
