@@ -149,7 +149,9 @@ class Cable:
 class Network:
     """A switch with hosts on it; `with Network() as network` leaves nothing behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Sequence[Path] = ()) -> None:
+        """`kept`: folders that all hosts see, though they lie in a folder of which each has its own."""
+        self._kept = kept
         self._names = f"dqn{os.getpid()}"
         self._switch = f"{self._names}-switch"
         # Not in /tmp, of which each host has its own.
@@ -216,7 +218,7 @@ class Network:
             env={**_inherited(), "NAME": name if number == 0 or len(self._addresses[name]) == 1 else f"{name}-{number}",
                  "FOLDER": str(folder), "SHARED_MEMORY": shared_memory, "HIDDEN": " ".join(map(str, hidden)),
                  "MOUNTED": " ".join(f"{file}={place}" for file, place in (mounted or {}).items()),
-                 "RESOLVER": str(self._resolver), "KEPT": " ".join(_kept())},
+                 "RESOLVER": str(self._resolver), "KEPT": " ".join(_kept(self._kept))},
             stdin=subprocess.DEVNULL,
             stderr=(folder / "stderr").open("w"),
         )  # fmt: skip
@@ -236,10 +238,10 @@ def signal_to(process: subprocess.Popen[str], number: int) -> None:
             child.send_signal(number)
 
 
-def _kept() -> list[str]:
-    """Where this code and its Python lie, as far as that is in folders of which a host has its own."""
+def _kept(others: Sequence[Path]) -> list[str]:
+    """Where this code and its Python lie, and others, as far as that is in folders of which a host has its own."""
     own = [Path(folder) for folder in ("/tmp", "/run", "/home")]
-    needed = {_ROOT, Path(sys.prefix), Path(sys.base_prefix)}
+    needed = {_ROOT, Path(sys.prefix), Path(sys.base_prefix), *(path.resolve() for path in others)}
     return sorted(str(path) for path in needed if any(path.is_relative_to(folder) for folder in own))
 
 

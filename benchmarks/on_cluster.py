@@ -24,7 +24,7 @@ from common.config import BadInput, Config
 from common.rows import row_dtype
 from common.run_files import EPISODES, METRICS
 
-Part = Literal["solve", "traffic", "worker", "cut", "core", "head"]
+Part = Literal["solve", "traffic", "worker", "cut", "core", "silent-core", "head"]
 _ACTORS_A_NODE = 3  # so that three nodes hold nine, and two do not hold eight
 _LONG = ("--no-stop-when-solved", "--max-env-steps", "1000000000")
 _PATIENCE_SECONDS = 180.0
@@ -36,9 +36,9 @@ _TRAFFIC_SECONDS = 20.0
 class OnCluster:
     """Solves on a cluster, then takes parts of it away in the middle of a run."""
 
-    parts: tuple[Part, ...] = ("solve", "traffic", "worker", "cut", "core", "head")
+    parts: tuple[Part, ...] = ("solve", "traffic", "worker", "cut", "core", "silent-core", "head")
     """Seeds to solved; what crosses the border of the learner's node; a worker node lost and another one joining; a
-    cable cut; the node of learner and replay server lost; the head lost."""
+    cable cut; the node of learner and replay server lost, with its processes or for its cable; the head lost."""
     seeds: int = 5
     """Of solve."""
     actors: int = 8
@@ -128,7 +128,7 @@ def measure_on_cluster(settings: OnCluster) -> list[dict[str, Any]]:
     """One row a seed or event."""
     if (missing := why_not()) is not None:
         raise BadInput(f"on-cluster: {missing}")
-    folder = new_folder(settings.runs)
+    folder = new_folder(settings.runs).resolve()
     rows: list[dict[str, Any]] = []
     measures = {
         "solve": _solve,
@@ -136,10 +136,11 @@ def measure_on_cluster(settings: OnCluster) -> list[dict[str, Any]]:
         "worker": _lose_worker,
         "cut": _cut,
         "core": _lose_core,
+        "silent-core": _silence_core,
         "head": _lose_head,
     }
     for part in settings.parts:
-        with Network() as network:  # each part leaves its cluster damaged
+        with Network(kept=[folder]) as network:  # each part leaves its cluster damaged
             rows += measures[part](Hall(network, folder), settings)
     return rows
 
@@ -209,6 +210,7 @@ def _cut(hall: Hall, settings: OnCluster) -> list[dict[str, Any]]:
     run.wait_for_all(settings.actors)
     victim = hall.workers[1]
     time.sleep(10.0)
+    here = [int(name.partition("-")[2]) for name in _names(victim) if name.startswith("ray::actor-")]
     cut_at = run.seconds()
     victim.cable.cut()
     time.sleep(settings.cut_seconds)
@@ -216,44 +218,52 @@ def _cut(hall: Hall, settings: OnCluster) -> list[dict[str, Any]]:
     mended_at = run.seconds()
     time.sleep(30.0)
     summary = run.stop()
-    here = [
-        int(role.removeprefix("actor-"))
-        for role, node in summary["nodes"].items()
-        if role.startswith("actor-") and victim.address in node
-    ]
     rates = _env_steps_a_window(run, here)
     usual = [rate for second, rate in rates if second < cut_at][-5:]
     level = sum(usual) / len(usual)
-    back = next((second - mended_at for second, rate in rates if second > mended_at and rate > level / 2), None)
+    silent_at = next((second for second, rate in rates if second > cut_at and rate <= level / 2), cut_at)
+    back_at = next((second for second, rate in rates if second > silent_at and rate > level / 2), None)
+    back = None if back_at is None else back_at - mended_at
     print(
         f"cable of {len(here)} actors cut for {settings.cut_seconds:g} s: their environment steps a second before "
         f"{level:.0f}; back above half of that "
-        + ("never" if back is None else f"{back:.1f} s after its end")
+        + ("never" if back is None else f"{abs(back):.1f} s {'after' if back > 0 else 'before'} its end")
         + f"; restarts {summary['actor_restarts']}; {_books(summary)}"
     )
     return [{"part": "cut", **summary, "actors_cut": here, "rates": rates, "back_seconds": back}]
 
 
 def _lose_core(hall: Hall, settings: OnCluster) -> list[dict[str, Any]]:
-    core = hall.workers[0]
-    run = hall.run("core", "--actors", "5", "--core-node", core.address, *_LONG)
+    run = _run_with_core_on_a_worker(hall, "core")
+    hall.workers[0].power_off()
+    return [_report_end(run, "core", "the node of learner, replay server and evaluator lost")]
+
+
+def _silence_core(hall: Hall, settings: OnCluster) -> list[dict[str, Any]]:
+    """Nothing tells anybody that it is gone: no connection is closed."""
+    run = _run_with_core_on_a_worker(hall, "silent-core")
+    hall.workers[0].cable.cut()
+    return [_report_end(run, "silent-core", "the node of learner, replay server and evaluator cut off")]
+
+
+def _run_with_core_on_a_worker(hall: Hall, name: str) -> Run:
+    run = hall.run(name, "--actors", "5", "--core-node", hall.workers[0].address, *_LONG)
     run.wait_for_all(5)
-    core.power_off()
-    return [_report_end(run, "core", "the node of learner, replay server and evaluator")]
+    return run
 
 
 def _lose_head(hall: Hall, settings: OnCluster) -> list[dict[str, Any]]:
     run = hall.run("head", "--actors", str(settings.actors), *_LONG)
     run.wait_for_all(settings.actors)
     hall.cluster.head.power_off()
-    return [_report_end(run, "head", "the head")]
+    return [_report_end(run, "head", "the head lost")]
 
 
 def _report_end(run: Run, part: str, what: str) -> dict[str, Any]:
     summary, seconds = run.end()
     kept = len(run.progress())
     print(
-        f"{what} lost: ended with {run.process.returncode} after {seconds:.1f} s, {kept} rows of metrics kept: "
+        f"{what}: ended with {run.process.returncode} after {seconds:.1f} s, {kept} rows of metrics kept: "
         f"{str(summary['error']).splitlines()[0]}"
     )
     return {"part": part, **summary, "exit_code": run.process.returncode, "end_seconds": seconds, "metrics_rows": kept}
@@ -281,6 +291,10 @@ def _books(summary: dict[str, Any]) -> str:
         f"{summary['chunks']:,} chunks counted, {summary['missing_chunks']} missing, "
         f"{summary['duplicate_chunks']} came again and were not inserted"
     )
+
+
+def _names(host: Host) -> list[str]:
+    return [process.name() for process in host.processes()]
 
 
 def _bytes_through(host: Host) -> int:

@@ -30,7 +30,8 @@ pytestmark = [
 WAIT_SECONDS = 200.0
 LONG = ("--no-stop-when-solved", "--max-env-steps", "1000000000", "--hidden", "16")
 TOKEN = secrets.token_hex(32)
-_QUICK = {"RAY_metrics_report_interval_ms": "1000", "RAY_health_check_period_ms": "1000"}  # a fifth and a third of usual
+# A fifth and a third of what is usual.
+_QUICK = {"RAY_metrics_report_interval_ms": "1000", "RAY_health_check_period_ms": "1000"}
 
 
 class Hall:
