@@ -93,6 +93,35 @@ def test_bad_input_gets_one_clear_message_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []  # nothing started, nothing left
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("--actors 0", "--actors 0: must be"),
+        ("--actors many", "--actors"),
+        ("--env Nowhere-v0", "--env Nowhere-v0: "),
+        ("--env Pendulum-v1", "Discrete"),
+        ("--hidden 64 0", "--hidden 64 0: every layer"),
+        ("--gamma 1.5", "--gamma 1.5: must lie in [0, 1]"),
+        ("--batch-size 60000", "--batch-size 60000: is larger than --replay-capacity-transitions 50000"),
+        ("--tolerance-samples 10", "wait for each other for ever"),
+        ("--replay-shards 0", "--replay-shards 0: must be"),
+        ("--actor 3", "the nearest known option is --actors"),
+        ("--initial-params nowhere", "no q_network.pth"),
+        ("compare --networks 64y", "--networks 64y: must be"),
+    ],
+)
+def test_bad_input_is_told_before_a_cluster_is_asked(
+    arguments: str, expected: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an address at which nobody listens nothing is said."""
+    monkeypatch.chdir(tmp_path)
+    assert run_main(*arguments.split(), "--address", "127.0.0.1:1") == 2
+    output = "".join(capsys.readouterr())
+    assert expected in output
+    assert "nobody listens" not in output
+    assert "Traceback" not in output
+
+
 def test_a_used_run_folder_is_refused_and_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "precious").write_text("data")
     assert run_main("--run-dir", str(tmp_path)) == 2
