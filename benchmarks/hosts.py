@@ -184,6 +184,10 @@ class Network:
             subprocess.run(["ip", "netns", "delete", namespace], capture_output=True, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def addresses(self, count: int) -> list[str]:
+        """Of the first hosts, in the order in which they are added."""
+        return [f"{_SUBNET}.{number + 1}" for number in range(count)]
+
     def add(
         self,
         name: str,
@@ -199,7 +203,7 @@ class Network:
         number = self._count
         self._count += 1
         namespace, port = f"{self._names}-{number}", f"port{number}"
-        address = f"{_SUBNET}.{number + 1}"
+        address = self.addresses(self._count)[number]
         _ip("netns", "add", namespace)
         _ip("-netns", self._switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace)
         _ip("-netns", self._switch, "link", "set", port, "master", "bridge", "up")

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import psutil
 import pyarrow.parquet as pq
 
+from benchmarks.certificates import make_certificates
 from benchmarks.cluster import Cluster
 from benchmarks.hosts import Host, Network, signal_to, why_not
 from benchmarks.launching import new_folder, spread
@@ -45,6 +46,8 @@ class OnCluster:
     """Actor processes."""
     cut_seconds: float = 10.0
     """Length of the cut."""
+    tls: bool = False
+    """All of Ray's connections with TLS; needs openssl."""
     runs: Path | None = None
     """Folder for the runs [a temporary one]."""
 
@@ -52,8 +55,10 @@ class OnCluster:
 class Hall:
     """The cluster of docker-compose.yml with three workers that have no copy of the code, and a driver's host."""
 
-    def __init__(self, network: Network, folder: Path) -> None:
-        self.cluster = Cluster(network, secrets.token_hex(32))
+    def __init__(self, network: Network, folder: Path, tls: bool) -> None:
+        names = ("DNS:localhost", "IP:127.0.0.1", "DNS:head", *(f"IP:{address}" for address in network.addresses(9)))
+        variables = make_certificates(network.folder / "certificates", names) if tls else {}
+        self.cluster = Cluster(network, secrets.token_hex(32), variables)
         self.folder = folder
         self.workers = [self.add_worker() for _ in range(3)]
         self.home = self.cluster.add_job_host()
@@ -141,7 +146,7 @@ def measure_on_cluster(settings: OnCluster) -> list[dict[str, Any]]:
     }
     for part in settings.parts:
         with Network(kept=[folder]) as network:  # each part leaves its cluster damaged
-            rows += measures[part](Hall(network, folder), settings)
+            rows += measures[part](Hall(network, folder, settings.tls), settings)
     return rows
 
 

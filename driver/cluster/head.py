@@ -69,7 +69,8 @@ class Head:
                 raise self._refused("this cluster asks for a token, and ours is missing or wrong") from None
             raise BadInput(
                 f"--address {self._given}: what listens at {self.address} is no Ray head ({error.code().name}); its "
-                "port is the one that ray start --head printed, usually 6379"
+                "port is the one that ray start --head printed, usually 6379, and if the cluster uses TLS "
+                "(RAY_USE_TLS), so must we"
             ) from None
         return str(reply.ray_version)
 
