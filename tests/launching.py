@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,13 +92,23 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
 
 
 def read_until_all_play(process: subprocess.Popen[str]) -> str:
-    """Output of a run of LONG up to the first figures after all its roles are up; learning may begin before that."""
+    """Output of a run of LONG up to its first figures, once all its roles are up; learning may begin before that."""
     roles = {"ray::learner", "ray::replay-0", "ray::evaluator", "ray::actor-0", "ray::actor-1"}
-    output, titles = "", set[str]()
-    while not roles <= titles:
-        output += read_until(process, "env steps")
-        titles = {child.name() for child in psutil.Process(process.pid).children(recursive=True)}
+    output = read_until(process, "env steps")
+
+    def all_are_up() -> bool:
+        return roles <= {child.name() for child in psutil.Process(process.pid).children(recursive=True)}
+
+    wait_until(all_are_up, "all roles are up")
     return output
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    """Fails with `what` where it does not come."""
+    deadline = time.monotonic() + END_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)  # between two looks at another process
 
 
 def wait_for_children(process: subprocess.Popen[str]) -> list[psutil.Process]:

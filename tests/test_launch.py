@@ -27,6 +27,7 @@ from launching import (
     read_until_all_play,
     run_main,
     wait_for_children,
+    wait_until,
 )
 from test_tensorboard import read_events
 
@@ -171,7 +172,12 @@ def test_a_killed_actor_is_replaced_and_an_interrupt_saves_even_where_it_arrives
         read_until(process, "env steps")
         actor.kill()
         read_until(process, "replaced (number 1)")
-        read_until(process, "env steps")
+
+        def its_episodes_are_there() -> bool:
+            episodes = run / "episodes.parquet"
+            return episodes.exists() and 1 in pq.read_table(episodes)["incarnation"].to_pylist()
+
+        wait_until(its_episodes_are_there, "episodes of the replacement")
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         output = process.communicate(timeout=END_SECONDS)[0]
