@@ -157,8 +157,9 @@ class LongRun:
         wait_until(is_there, f"{text!r} never came:\n{self.output}")
 
     def actors_alive(self) -> int:
-        """In the newest of its metrics, which are a few seconds old."""
-        rows = pq.read_table(self.path / "metrics.parquet", columns=["kind", "actors_alive"]).to_pylist()
+        """In the newest of its metrics, which are a few seconds old; 0 before the first."""
+        metrics = self.path / "metrics.parquet"
+        rows = pq.read_table(metrics, columns=["kind", "actors_alive"]).to_pylist() if metrics.exists() else []
         return next((row["actors_alive"] for row in reversed(rows) if row["kind"] == "progress"), 0)
 
     def interrupt(self) -> int:
