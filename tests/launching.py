@@ -103,9 +103,9 @@ def read_until_all_play(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
+def wait_until(holds: Callable[[], bool], what: str, patience_seconds: float = END_SECONDS) -> None:
     """Fails with `what` where it does not come."""
-    deadline = time.monotonic() + END_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(0.1)  # between two looks at another process

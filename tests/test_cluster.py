@@ -11,7 +11,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from launching import wait_until as wait_until_for
 
 from benchmarks.cluster import Cluster
 from benchmarks.hosts import Host, Network, signal_to, why_not
@@ -51,16 +51,13 @@ def hall() -> Iterator[Hall]:
         yield Hall(network)
 
 
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    wait_until_for(holds, what, WAIT_SECONDS)
+
+
 def summary_of(run: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((run / "summary.json").read_text())
     return content
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)  # between two looks at another process
 
 
 def test_the_jobs_own_command_solves_on_hosts_that_have_no_copy_of_the_code(hall: Hall) -> None:

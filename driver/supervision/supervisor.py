@@ -115,7 +115,7 @@ class Supervisor:
             last_look=self._observer.last_look,
             first_learner_step_seconds=self._observer.first_learner_step_seconds,
             ready_seconds=self._starting.ready_seconds,
-            nodes=self._nodes() if self._versions else None,
+            nodes=self._nodes() if self._head else None,
             newest_version=newest.version if newest else None,
             networks=networks,
         )
@@ -169,7 +169,7 @@ class Supervisor:
         if isinstance(error, ActorDiedError) and error.actor_init_failed:
             self._fail(role.name, _plain(str(error)))
         elif role not in self._roles.actors:
-            where = role.whereabouts if self._versions else None
+            where = role.whereabouts if self._head else None
             node = f" on node {where.node}" if where else ""
             self._fail(role.name, f"its process{node} died\n{error}")
         else:
@@ -181,7 +181,7 @@ class Supervisor:
 
     def _became_ready(self, role: Role, where: Whereabouts) -> None:
         """A new role, or an actor's replacement."""
-        if self._versions and (wrong := mismatch(self._versions, where)) is not None:
+        if self._head and (wrong := mismatch(self._versions, where)) is not None:
             self._fail(role.name, f"{wrong}; every node needs the same versions")
         before, role.whereabouts = role.whereabouts, where
         if self._stopped_by is not None or role not in self._roles.actors:
@@ -229,7 +229,7 @@ class Supervisor:
         """Sets everybody going who is there; the others follow."""
         self._started = True
         # Several actors on a node share one copy of an object; on a single machine a copy for each is the faster one.
-        by_value_bytes = 0 if self._versions else inline_limit_bytes()
+        by_value_bytes = 0 if self._head else inline_limit_bytes()
         broadcaster = ParamsBroadcaster(self._roles.replay.handle, self._roles.evaluator.handle, by_value_bytes)
         # Learner and actors all end when the replay server says stop: at max_env_steps, in any order.
         self._watch_run(
