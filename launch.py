@@ -16,12 +16,14 @@ from common.config import BadInput, Config
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
 from driver.embedded.workers.handle import worker_template
+from driver.output import end_quietly, flush_output, guard_output, open_closed_streams
 from driver.ray_environment import RayDidNotStart
 from driver.signals import StoppedEarly, StopSignals
 
 if TYPE_CHECKING:
     from driver.cluster.placement import Placement
     from driver.planning import Plan
+    from driver.probe.process import Probe
     from driver.supervision.topology import Topology
     from learner.learner import Reader
 
@@ -105,10 +107,11 @@ def build_replay(plan: Plan, create: Callable[..., Any], place: Placement) -> tu
 
 def main() -> int:
     """Dispatches the subcommands. Returns the exit code."""
+    open_closed_streams()
     sys.path.insert(0, os.getcwd())  # where modules named in --env may lie
     try:
         command = parse(sys.argv[1:])
-        return _dispatch(command.config, command.command)
+        return _dispatch(command.config, command.command) or flush_output()
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -120,15 +123,18 @@ def main() -> int:
         return stopped.exit_code
     except KeyboardInterrupt:  # a command that starts no run
         return 130
+    except BrokenPipeError:  # whoever read what such a command says has seen enough
+        end_quietly()
+        return 1
 
 
 def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Status) -> int:
     # Imports wait until the command is known: Ray reads its environment variables when it is imported.
     match command:
         case Train():
-            return _with_ray(config, lambda signals: _train(config, signals))
+            return _with_ray(config, lambda probe, signals: _train(config, probe, signals))
         case Compare():
-            return _with_ray(config, lambda signals: _compare(config, command, signals))
+            return _with_ray(config, lambda probe, signals: _compare(config, command, probe, signals))
         case Plot():
             from analysis.plot import plot_runs
 
@@ -146,25 +152,29 @@ def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Statu
     return 0
 
 
-def _with_ray(config: Config, use: Callable[[StopSignals], int]) -> int:
+def _with_ray(config: Config, use: Callable[[Probe, StopSignals], int]) -> int:
+    guard_output()
     signals = StopSignals()
     signals.install()
     embedded = ray_environment.cluster_address(config.run.address) is None
     ray_environment.prepare(embedded)
     with worker_template() if embedded else nullcontext():
-        return use(signals)
+        from driver.probe.process import probing  # and then Ray, which its process need not have
+
+        with probing(config, signals) as probe:
+            return use(probe, signals)
 
 
-def _train(config: Config, signals: StopSignals) -> int:
+def _train(config: Config, probe: Probe, signals: StopSignals) -> int:
     from driver.training import train
 
-    return train(config, build_topology, signals)
+    return train(config, build_topology, probe, signals)
 
 
-def _compare(config: Config, command: Compare, signals: StopSignals) -> int:
+def _compare(config: Config, command: Compare, probe: Probe, signals: StopSignals) -> int:
     from driver.training import compare
 
-    return compare(config, command.networks, command.seeds, build_topology, signals)
+    return compare(config, command.networks, command.seeds, build_topology, probe, signals)
 
 
 if __name__ == "__main__":
