@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.saved_run import read_network
 from common.config import BadInput, Config, resolve, rows_per_call
+from common.env_args import copies
 from common.environment import probe
 from common.params import check_arrays, layer_shapes
 from common.types import EnvironmentSpec
@@ -29,7 +30,8 @@ class Plan(NamedTuple):
 
 def make_plan(config: Config, embedded: bool) -> Plan:
     """Checks everything that can be checked before anything starts. Raises BadInput."""
-    environment = probe(config.run.env)
+    index = copies(config.actor.actors * config.actor.envs_per_actor).probe
+    environment = probe(config.run.env, config.run.env_args, index)
     config = resolve(config, environment.observation_size)
     if embedded:
         each = resources.FORKED_PROCESS_BYTES if entry_program() else resources.PROCESS_BYTES
