@@ -34,6 +34,7 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
 
     from actors.actor import Actor
     from actors.evaluator import Evaluator
+    from common.env_args import copies
     from common.environment import VectorEnvironment
     from common.params import layer_shapes
     from common.seeding import seed_sequence
@@ -43,6 +44,7 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
 
     config, environment = plan.config, plan.environment
     seed, timeline, hidden = config.run.seed, config.run.timeline, config.network.hidden
+    first_index = copies(config.actor.actors * config.actor.envs_per_actor).evaluator
 
     def create(role: type, name: str, *groups: str, **options: Any) -> Any:
         # Ray titles a process by its class's name, so that `ps` shows ray::actor-3, and names calls by the qualified
@@ -66,7 +68,9 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
 
     def create_evaluator() -> Any:
         return create(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP, **place.evaluator()).remote(
-            lambda episodes: VectorEnvironment(environment.id, episodes),
+            lambda episodes: VectorEnvironment(
+                environment.id, episodes, environment.args, first_index, seed_sequence(seed, "evaluator", index=1)
+            ),
             layer_shapes(environment.observation_size, hidden, environment.action_count),
             seed_sequence(seed, "evaluator"),
             config.evaluator.evaluation_interval_learner_steps,

@@ -108,7 +108,7 @@ class Actor:
         """Makes the environments and takes the newest params."""
         self._incarnation = incarnation
         self._replay = replay
-        environment_seeds, policy_seeds = seed_sequence(self._seed, "actor", self._id, incarnation).spawn(2)
+        environment_seeds, policy_seeds, streams = seed_sequence(self._seed, "actor", self._id, incarnation).spawn(3)
         self._rng = np.random.default_rng(policy_seeds)
         envs = self._config.envs_per_actor
         # A step completes a row for each environment, and one for each of its start states where its episode ends.
@@ -119,7 +119,8 @@ class Actor:
         self._versions: deque[int] = deque(maxlen=self._config.n_step)  # acted with in the last n steps
         self._acked_env_steps = 0
         self._start_chunk()
-        self._environment = VectorEnvironment(self._spec.id, envs)
+        first = self._id * envs
+        self._environment = VectorEnvironment(self._spec.id, envs, self._spec.args, first, streams)
         self._environment.reset(environment_seeds)
         self.set_params(params.newest())
         self._time_use.begin()

@@ -39,14 +39,16 @@ def shown_file(name: str) -> str:
 
 def _of_the_user(error: BaseException) -> traceback.FrameSummary | None:
     """The innermost frame outside of this project and of libraries; else of a package that brings environments."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((*_OURS, "<"))
-    ]
+    frames = [frame for frame in _frames(error) if not frame.filename.startswith((*_OURS, "<"))]
     packaged = [frame for frame in frames if frame.filename.startswith(_PACKAGES)]
     own = [frame for frame in frames if frame not in packaged and not frame.filename.startswith(_STDLIB)]
     if own:
         return own[-1]
     brought = [frame for frame in packaged if not any(f"{folder}gymnasium/" in frame.filename for folder in _PACKAGES)]
     return brought[-1] if brought else None
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Outermost first, those of what caused it last."""
+    frames = list(traceback.extract_tb(error.__traceback__))
+    return frames if error.__cause__ is None else [*frames, *_frames(error.__cause__)]

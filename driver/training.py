@@ -118,6 +118,7 @@ def run_once(
     `build` gets the plan and Ray's namespace for the run. `seconds`: since the start that seconds_to_solve counts from.
     `head`: of the cluster, if this is one.
     """
+
     def warn(line: str) -> None:
         display.say(line, style="yellow")
 

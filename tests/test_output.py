@@ -43,9 +43,7 @@ def run(shell: str, proof: Path, wait: str = "") -> subprocess.CompletedProcess[
         ('"$PYTHON" -c "$P" | true', _UNTIL_NOBODY_READS, "Broken pipe"),
     ],
 )
-def test_a_stream_that_fails_is_told_of_once_and_nothing_ends(
-    tmp_path: Path, shell: str, wait: str, why: str
-) -> None:
+def test_a_stream_that_fails_is_told_of_once_and_nothing_ends(tmp_path: Path, shell: str, wait: str, why: str) -> None:
     done = run(shell, tmp_path / "proof", wait)
     assert done.stderr == f"stdout cannot be written any more ({why}); the run goes on\n"
     assert done.returncode == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.config import BadInput
-from driver.reporting.run_dir import CLAIM, claim, new_run_dir, shown
+from driver.reporting.run_dir import CLAIM, claim, new_run_dir, remove_unused, shown
 
 
 def test_runs_that_start_in_the_same_second_get_folders_of_their_own(
@@ -33,7 +33,10 @@ def test_runs_that_start_in_the_same_second_get_folders_of_their_own(
 
 
 def test_of_two_runs_that_are_given_one_folder_the_second_is_refused(tmp_path: Path) -> None:
-    with new_run_dir(str(tmp_path / "run"), "CartPole-v1", 0) as path, pytest.raises(BadInput, match="another run has it"):
+    with (
+        new_run_dir(str(tmp_path / "run"), "CartPole-v1", 0) as path,
+        pytest.raises(BadInput, match="another run has it"),
+    ):
         claim(path)
     assert path == tmp_path / "run"
 
@@ -50,9 +53,9 @@ def test_a_run_that_is_none_leaves_no_folder_and_of_its_parents_only_those_that_
         raise BadInput("too little of something")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "mine").mkdir()
-    with pytest.raises(BadInput), new_run_dir(str(tmp_path / "mine"), "CartPole-v1", 0) as path:
-        (path / "somebody else's").touch()
-        raise BadInput("no")
+    (tmp_path / "mine" / CLAIM).touch()
+    (tmp_path / "mine" / "somebody else's").touch()
+    remove_unused(tmp_path / "mine", [tmp_path / "mine"])
     assert [entry.name for entry in (tmp_path / "mine").iterdir()] == ["somebody else's"]
 
 

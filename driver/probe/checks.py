@@ -10,6 +10,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from common.seeding import environment_seeds, seed_global_streams
+
 _MOST_STEPS = 50
 _MOST_SECONDS = 1.0  # after the first step
 
@@ -18,16 +20,17 @@ class BrokenPromise(Exception):  # noqa: N818  of the environment's, told in a s
     """With this environment nothing can be learnt. Its text says what was returned and what should be."""
 
 
-def try_out(env: gymnasium.Env[Any, Any], seed: int) -> list[str]:
+def try_out(env: gymnasium.Env[Any, Any], seeds: np.random.SeedSequence) -> list[str]:
     """Warnings, each once. Raises BrokenPromise, and whatever the environment does."""
-    return list(dict.fromkeys(_play(env, seed)))
+    return list(dict.fromkeys(_play(env, seeds)))
 
 
-def _play(env: gymnasium.Env[Any, Any], seed: int) -> Iterator[str]:
-    rng = np.random.default_rng(seed)
+def _play(env: gymnasium.Env[Any, Any], seeds: np.random.SeedSequence) -> Iterator[str]:
+    rng = np.random.default_rng(seeds)
+    seed_global_streams(seeds)
     actions = env.action_space
     assert isinstance(actions, spaces.Discrete)
-    observation, _ = env.reset(seed=seed)
+    observation, _ = env.reset(seed=environment_seeds(seeds, 1)[0])
     yield from check_observation(env.observation_space, observation, "reset")
     began = time.monotonic()
     for _ in range(_MOST_STEPS):
@@ -49,7 +52,9 @@ def check_observation(space: spaces.Space[Any], observation: Any, method: str) -
     if space.shape is not None and values.shape != space.shape:
         raise BrokenPromise(f"{method} returned an observation of shape {values.shape}; its space has {space.shape}")
     if not np.isfinite(values.astype(np.float64)).all():
-        raise BrokenPromise(f"{method} returned an observation that is not finite: {_first(values, ~np.isfinite(values))}")
+        raise BrokenPromise(
+            f"{method} returned an observation that is not finite: {_first(values, ~np.isfinite(values))}"
+        )
     if isinstance(space, spaces.Box):
         outside = (values < space.low) | (values > space.high)
         if outside.any():

@@ -20,18 +20,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from typing import IO, Any, NamedTuple
-
-import gymnasium
+from typing import IO, Any, NamedTuple, TextIO
 
 from common.config import BadInput, Config, RunConfig
 from common.env_args import copies
 from common.environment import describe
 from common.hearing import format_warning
-from common.single_environment import blamed_setting, make_single
+from common.seeding import seed_sequence
+from common.single_environment import make_single, why_not_made
 from common.types import EnvironmentSpec
 from common.user_code import blame, in_user_code
-from driver.probe.checks import BrokenPromise, try_out
+from driver.probe.checks import try_out
 from driver.signals import StoppedEarly, StopSignals
 
 _TRY_SECONDS = 10.0  # for a reset and a few steps
@@ -66,7 +65,9 @@ class Probe:
         patience = self._run.ready_seconds
         message = self._next(patience)
         if message is None:
-            raise BadInput(f"{_setting(self._run)}: was not made within {patience:g} s; wait longer with --ready-seconds")
+            raise BadInput(
+                f"{_setting(self._run)}: was not made within {patience:g} s; wait longer with --ready-seconds"
+            )
         assert isinstance(message, EnvironmentSpec)
         self._tried_from = time.monotonic()
         return message
@@ -84,7 +85,9 @@ class Probe:
             if patience is not None:
                 return None
             self.close()
-            return [f"{_setting(self._run)}: a reset and some steps took more than {_TRY_SECONDS:g} s; not tried further"]
+            return [
+                f"{_setting(self._run)}: a reset and some steps took more than {_TRY_SECONDS:g} s; not tried further"
+            ]
         assert isinstance(message, _Tried)
         self.close()
         return [f"{_setting(self._run)}: {line}" for line in message.warnings]
@@ -114,9 +117,9 @@ class Probe:
             self._process.join()
             code = self._process.exitcode
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-            message = _Failed(f"the process that tried it was ended by {how}")
+            message = _Failed(f"{_setting(self._run)}: the process that tried it was ended by {how}")
         if isinstance(message, _Failed):
-            raise BadInput(f"{_setting(self._run)}: {message.text}")
+            raise BadInput(message.text)
         return message
 
 
@@ -126,7 +129,7 @@ def probing(config: Config, signals: StopSignals) -> Iterator[Probe]:
     run = config.run
     copy = copies(config.actor.actors * config.actor.envs_per_actor).probe
     alone = sys.platform == "linux" and threading.active_count() == 1
-    context = multiprocessing.get_context("fork" if alone else "spawn")
+    context: Any = multiprocessing.get_context("fork" if alone else "spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, ours if alone else None, run, copy), daemon=True)
     with warnings.catch_warnings():
@@ -166,27 +169,17 @@ def _try(run: RunConfig, copy: int, heard: list[str], output: IO[bytes]) -> Iter
     except BadInput as error:
         yield _Failed(str(error))
         return
-    except BaseException as error:  # a user's code may raise anything, SystemExit included
-        yield _Failed(_why_not_made(error, run.env))
+    except Exception as error:  # a user's code may raise anything
+        yield _Failed(why_not_made(run.env, run.env_args, error))
         return
     yield spec
     try:
-        warned = try_out(env, run.seed)
+        warned = try_out(env, seed_sequence(run.seed, "probe"))
         env.close()
-    except BrokenPromise as error:
-        yield _Failed(str(error))
-    except BaseException as error:  # as above
-        yield _Failed(blame(error) if in_user_code(error) else " ".join(str(error).split()))
+    except Exception as error:  # as above
+        yield _Failed(f"{_setting(run)}: {blame(error) if in_user_code(error) else ' '.join(str(error).split())}")
     else:
         yield _Tried([*warned, *heard, *_printed(output)])
-
-
-def _why_not_made(error: BaseException, env: str) -> str:
-    hint = "; use a registered Gymnasium id, or module:id"
-    module = env.rpartition(":")[0]
-    unknown_module = isinstance(error, ModuleNotFoundError) and module.split(".")[0] == (error.name or "").split(".")[0]
-    unknown_id = isinstance(error, gymnasium.error.Error) and not in_user_code(error)
-    return blame(error) + (hint if unknown_module or unknown_id else "")
 
 
 def _printed(output: IO[bytes]) -> list[str]:
@@ -200,10 +193,17 @@ def _printed(output: IO[bytes]) -> list[str]:
 
 
 def _keep_warnings(heard: list[str]) -> None:
-    def keep(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
-        line = format_warning(message, category, filename, lineno).strip("\0\n")
-        if line not in heard:
-            heard.append(line)
+    def keep(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = format_warning(message, category, filename, lineno).strip("\0\n")
+        if text not in heard:
+            heard.append(text)
 
     warnings.showwarning = keep
 

@@ -47,7 +47,9 @@ def claim(path: Path) -> list[Path]:
         try:
             own.open("x").close()
         except FileExistsError:
-            raise BadInput(f"{setting}: another run has it, or had and was killed; name a new or empty folder") from None
+            raise BadInput(
+                f"{setting}: another run has it, or had and was killed; name a new or empty folder"
+            ) from None
         if any(entry.name != CLAIM for entry in path.iterdir()):  # only now: nobody else can take it meanwhile
             own.unlink()
             raise BadInput(f"{setting}: is not empty, and nothing is overwritten; name a new or empty folder")
@@ -85,9 +87,7 @@ def _make_default(runs: Path, env: str, seed: int, kind: str) -> tuple[Path, lis
             if not runs.is_dir():
                 raise BadInput(f"--run-dir {runs}: is a file, and runs go there; name another folder") from None
         except OSError as error:
-            raise BadInput(
-                f"--run-dir {path}: cannot be written ({error.strerror}); name a folder that can"
-            ) from None
+            raise BadInput(f"--run-dir {path}: cannot be written ({error.strerror}); name a folder that can") from None
         else:
             return path, [path, *claim(path), *made]
     raise AssertionError("the numbers never end")

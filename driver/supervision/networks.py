@@ -31,9 +31,7 @@ class Files(Protocol):
 class Networks:
     """Keeps the newest network and the confirmed one; `q_network.pth` is the latter, and without one the former."""
 
-    def __init__(
-        self, learner: Role, calls: Calls, folder: Files, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, learner: Role, calls: Calls, folder: Files, clock: Callable[[], float] = time.monotonic) -> None:
         self._learner = learner
         self._calls = calls
         self._folder = folder
@@ -53,16 +51,12 @@ class Networks:
         now = self._clock()
         if now - self._asked < (_FIRST_SECONDS if self.newest is None else _SAVE_SECONDS):
             return
-        if self._calls.ask_once(
-            "network_file", self._learner, "network_file", self._take_trained, group=CONTROL_GROUP
-        ):
+        if self._calls.ask_once("network_file", self._learner, "network_file", self._take_trained, group=CONTROL_GROUP):
             self._asked = now
 
     def fetch_confirmed(self, params: Params) -> None:
         """Has the learner, which has torch at hand, make a file of the confirmed params."""
-        self._calls.ask_once(
-            "encode", self._learner, "encode", self.take_confirmed, params, group=CONTROL_GROUP
-        )
+        self._calls.ask_once("encode", self._learner, "encode", self.take_confirmed, params, group=CONTROL_GROUP)
 
     def take(self, network: NetworkFile) -> None:
         """The newest that somebody had; one that is not newer than what is kept changes nothing."""
