@@ -10,6 +10,8 @@ import re
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from common.user_code import shown_file
@@ -46,12 +48,17 @@ class Hearing:
             self._lines = (*self._lines, text)
 
 
-def listen() -> Hearing:
-    """From here on, in this process."""
-    hearing = Hearing()
+@contextmanager
+def listening(hearing: Hearing) -> Iterator[None]:
+    """While it lasts, in this process."""
+    streams, formatting = (sys.stdout, sys.stderr), warnings.formatwarning
     sys.stdout, sys.stderr = _Listener(sys.stdout, hearing), _Listener(sys.stderr, hearing)
     warnings.formatwarning = format_warning
-    return hearing
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        warnings.formatwarning = formatting
 
 
 def format_warning(

@@ -75,6 +75,8 @@ def why_not_made(env_id: str, args: Sequence[str], error: BaseException) -> str:
     for setting in args:
         if f"unexpected keyword argument '{setting.partition('=')[0]}'" in str(error):
             return f"--env-args {setting}: {blame(error)}; leave it out"
+    while isinstance(error.__cause__, ModuleNotFoundError):  # Gymnasium's own words around it
+        error = error.__cause__
     module = env_id.rpartition(":")[0]
     unknown_module = isinstance(error, ModuleNotFoundError) and module.startswith(error.name or " ")
     unknown_id = isinstance(error, gymnasium.error.Error) and not in_user_code(error)

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import IO, Any, NamedTuple, TextIO
@@ -38,13 +38,13 @@ _LOOK_SECONDS = 0.1  # between looks for a signal
 _MOST_LINES = 5  # of what it printed
 
 
-class _Failed(NamedTuple):
+class Failed(NamedTuple):
     """Why nothing can come of it."""
 
     text: str
 
 
-class _Tried(NamedTuple):
+class Tried(NamedTuple):
     """What the user should know."""
 
     warnings: list[str]
@@ -88,7 +88,7 @@ class Probe:
             return [
                 f"{_setting(self._run)}: a reset and some steps took more than {_TRY_SECONDS:g} s; not tried further"
             ]
-        assert isinstance(message, _Tried)
+        assert isinstance(message, Tried)
         self.close()
         return [f"{_setting(self._run)}: {line}" for line in message.warnings]
 
@@ -117,8 +117,8 @@ class Probe:
             self._process.join()
             code = self._process.exitcode
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-            message = _Failed(f"{_setting(self._run)}: the process that tried it was ended by {how}")
-        if isinstance(message, _Failed):
+            message = Failed(f"{_setting(self._run)}: the process that tried it was ended by {how}")
+        if isinstance(message, Failed):
             raise BadInput(message.text)
         return message
 
@@ -156,30 +156,35 @@ def _work(connection: Connection, other_end: Connection | None, run: RunConfig, 
         _redirect(output)
         heard: list[str] = []
         _keep_warnings(heard)
-        for message in _try(run, copy, heard, output):
+        for message in trial(run, copy, heard, lambda: _printed(output)):
             connection.send(message)
     os._exit(0)  # whatever threads the environment has left
 
 
-def _try(run: RunConfig, copy: int, heard: list[str], output: IO[bytes]) -> Iterator[Any]:
-    """The messages, in their order; a _Failed is the last."""
+def trial(
+    run: RunConfig, copy: int, heard: Sequence[str], printed: Callable[[], Sequence[str]]
+) -> Iterator[EnvironmentSpec | Failed | Tried]:
+    """What the process tells of copy number `copy`, in this order; after a Failed nothing more.
+
+    `heard`: warnings, as they come. `printed`: lines that were.
+    """
     try:
         env = make_single(run.env, run.env_args, copy)
         spec = describe(run.env, env, run.env_args)
     except BadInput as error:
-        yield _Failed(str(error))
+        yield Failed(str(error))
         return
     except Exception as error:  # a user's code may raise anything
-        yield _Failed(why_not_made(run.env, run.env_args, error))
+        yield Failed(why_not_made(run.env, run.env_args, error))
         return
     yield spec
     try:
         warned = try_out(env, seed_sequence(run.seed, "probe"))
         env.close()
     except Exception as error:  # as above
-        yield _Failed(f"{_setting(run)}: {blame(error) if in_user_code(error) else ' '.join(str(error).split())}")
+        yield Failed(f"{_setting(run)}: {blame(error) if in_user_code(error) else ' '.join(str(error).split())}")
     else:
-        yield _Tried([*warned, *heard, *_printed(output)])
+        yield Tried([*warned, *heard, *(f"it prints: {line}" for line in printed())])
 
 
 def _printed(output: IO[bytes]) -> list[str]:
@@ -189,7 +194,7 @@ def _printed(output: IO[bytes]) -> list[str]:
     lines = [line.decode(errors="replace").strip() for line in output.read(100_000).splitlines()]
     lines = list(dict.fromkeys(line for line in lines if line))
     more = [f"and {len(lines) - _MOST_LINES} lines more"] if len(lines) > _MOST_LINES else []
-    return [f"it prints: {line}" for line in [*lines[:_MOST_LINES], *more]]
+    return [*lines[:_MOST_LINES], *more]
 
 
 def _keep_warnings(heard: list[str]) -> None:
