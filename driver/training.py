@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 _MOMENT_SECONDS = 0.1
-_FILE_BYTES = 64 * 1024  # of a file beside its numbers, and of the summary
+_FILE_BYTES = 16 * 1024  # of a file beside its numbers, and of the summary
 
 BuildTopology = Callable[[Plan, str, Placement], Topology]
 
