@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from actors.greedy import Environments, greedy_returns
 from actors.policy import QFunction
+from common.env_args import EVALUATOR_COPIES
 from common.params import check_arrays, decode
 from common.statistics import summarize
 from common.time_use import ACTIVITIES, TimeUse
 from common.types import Look, Params
 
-EPISODES_PER_LOOK = 100
+EPISODES_PER_LOOK = EVALUATOR_COPIES  # one in each
 _REPLY_SECONDS = 1.0  # next_looks answers within this time, news or not
 
 
