@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.figures import new_figure, save, try_to_draw
 from analysis.saved_run import read_config, read_table
 from common.config import BadInput
 from common.run_files import CURVE, EPISODES, METRICS
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # after the backend is chosen
-from matplotlib.axes import Axes
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Axis = Literal["episodes", "env-steps"]
 Float64 = NDArray[np.float64]
@@ -88,10 +86,11 @@ def _curve(run: Path, config: dict[str, Any], episodes: Any, metrics: Any, x: Ax
     )
 
 
-def draw_learning_curve(run: Path, path: Path, x: Axis = "episodes") -> None:
+def draw_learning_curve(run: Path, path: Path, x: Axis = "episodes") -> Path:
     """Episodes' returns, their running mean, looks with their spread, and the solved line."""
     curve = read_curve(run, x)
-    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    figure = new_figure(9, 5)
+    axes = figure.subplots()
     axes.scatter(curve.episode_x, curve.episode_return, s=4, color="0.75", linewidths=0, label="training episode")
     if curve.episode_return.size >= 2:
         axes.plot(
@@ -115,13 +114,13 @@ def draw_learning_curve(run: Path, path: Path, x: Axis = "episodes") -> None:
     _mark_solved(axes, curve)
     axes.set_title(f"{curve.env}: {curve.name}")
     _finish(axes, x)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return save(figure, path)
 
 
-def draw_median_and_range(curves: list[Curve], path: Path, x: Axis) -> None:
+def draw_median_and_range(curves: list[Curve], path: Path, x: Axis) -> Path:
     """Median and range over runs of the running mean of the training returns, as far as all runs reach."""
-    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    figure = new_figure(9, 5)
+    axes = figure.subplots()
     draw_group(axes, curves, f"{len(curves)} runs", "tab:blue")
     for env in sorted({curve.env for curve in curves}):
         goal = next((curve.solved_return for curve in curves if curve.env == env), None)
@@ -129,13 +128,13 @@ def draw_median_and_range(curves: list[Curve], path: Path, x: Axis) -> None:
             axes.axhline(goal, color="tab:green", linestyle="--", linewidth=1, label=f"{env} solved at {goal:g}")
     axes.set_title(f"{', '.join(sorted({curve.env for curve in curves}))}: median and range of {len(curves)} runs")
     _finish(axes, x)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return save(figure, path)
 
 
-def draw_networks(groups: dict[str, list[Curve]], path: Path) -> None:
+def draw_networks(groups: dict[str, list[Curve]], path: Path) -> Path:
     """The comparison: greedy evaluations over environment steps, median and range of each network's seeds."""
-    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    figure = new_figure(9, 5)
+    axes = figure.subplots()
     for index, (network, curves) in enumerate(groups.items()):
         looks = [curve._replace(episode_x=curve.look_x, episode_return=curve.look_mean) for curve in curves]
         draw_group(axes, looks, f"{network} ({len(curves)} seeds)", f"C{index}", window=WINDOW_LOOKS)
@@ -145,8 +144,7 @@ def draw_networks(groups: dict[str, list[Curve]], path: Path) -> None:
     axes.set_title("networks compared: median and range over seeds")
     _finish(axes, "env-steps")
     axes.set_ylabel(f"greedy evaluation return, mean of {WINDOW_LOOKS} looks")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return save(figure, path)
 
 
 def draw_group(axes: Axes, curves: list[Curve], label: str, color: str, window: int = WINDOW_EPISODES) -> None:

@@ -223,9 +223,7 @@ def report(rows: list[dict[str, Any]]) -> None:
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """A panel for each curve: both rates, with the range of the repetitions, and the share of waiting."""
-    from matplotlib.figure import Figure  # here, because it takes a while
-
-    figure = Figure(figsize=(11, 8), layout="constrained")
+    figure = new_figure(11, 8)
     handles: list[Any] = []
     for axes, (curve, label) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
         points = on_curve(rows, curve)
@@ -234,8 +232,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         else:
             axes.set_axis_off()
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
-    figure.savefig(path, dpi=120)
-    print(f"picture: {path}")
+    print(f"picture: {save(figure, path)}")
 
 
 def _draw_panel(axes: Any, curve: str, label: str, points: dict[Point, list[dict[str, Any]]]) -> list[Any]:
