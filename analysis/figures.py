@@ -46,10 +46,11 @@ def save(figure: Figure, path: Path) -> Path:
         return path
     path = path if path.suffix else path.with_name(f"{path.name}.png")
     content = _render(figure, path.suffix[1:])
-    temporary = path.with_name(f".{path.name}")
+    target = path.resolve()  # a link stays one
+    temporary = target.with_name(f".{target.name}")
     try:
         temporary.write_bytes(content)
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError:
         with suppress(OSError):
             temporary.unlink()
@@ -60,7 +61,9 @@ def save(figure: Figure, path: Path) -> Path:
 def try_to_draw(draw: Callable[[], object]) -> str | None:
     """Draws and saves. Returns in one line why that failed, or None: no picture is worth a run's end."""
     try:
-        draw()
+        with warnings.catch_warnings(), np.errstate(all="ignore"):  # of odd data; they would reach the terminal
+            warnings.simplefilter("ignore")
+            draw()
     except BadInput as error:
         return str(error)
     except OSError as error:
@@ -72,7 +75,5 @@ def try_to_draw(draw: Callable[[], object]) -> str | None:
 
 def _render(figure: Figure, form: str) -> bytes:
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), np.errstate(all="ignore"):  # of odd data; they would reach the user's terminal
-        warnings.simplefilter("ignore")
-        figure.savefig(buffer, dpi=_DPI, format=form)
+    figure.savefig(buffer, dpi=_DPI, format=form)
     return buffer.getvalue()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import types
 import typing
 import zipfile
@@ -23,7 +22,7 @@ from common.params import layer_shapes
 from common.run_files import CONFIG, Q_NETWORK, SUMMARY
 
 Needs = Mapping[str, Any]
-"""Dotted name -> its type: str, bool, int, float (a finite number), `tuple[float, float]`, or one of these `| None`."""
+"""Dotted name -> its type: str, bool, int, float (whole or not), `tuple[float, float]`, or one of these `| None`."""
 
 ARROW_TYPES = {str: "string", bool: "bool", int: "int64", float: "float64"}
 _MOST_REASON = 200  # characters
@@ -36,7 +35,7 @@ def read_config(run: Path, setting: str, needs: Needs | None = None) -> dict[str
     if config is None:
         raise BadInput(f"{setting} {run}: no run folder (it has no {CONFIG}); name one that a run wrote")
     always = {"settings.env": str, "environment.solved_return": float | None}
-    _check(config, always | dict(needs or {}), f"{setting} {run}: its {CONFIG} is damaged")
+    check(config, always | dict(needs or {}), f"{setting} {run}: its {CONFIG}")
     return config
 
 
@@ -45,8 +44,22 @@ def read_summary(run: Path, setting: str, needs: Needs) -> dict[str, Any]:
     summary = _read_json(run, SUMMARY, setting)
     if summary is None:
         return {}
-    _check(summary, needs, f"{setting} {run}: its {SUMMARY} is damaged")
+    check(summary, needs, f"{setting} {run}: its {SUMMARY}")
     return summary
+
+
+def check(content: Mapping[str, Any], needs: Needs, what: str) -> None:
+    """Raises BadInput, about `what`, on the first of `needs` that is missing or of another type."""
+    for name, kind in needs.items():
+        value: Any = content
+        for key in name.split("."):
+            if not isinstance(value, dict) or key not in value:
+                raise BadInput(f"{what} is damaged (no {name}); name another run")
+            value = value[key]
+        if not _is(value, kind):
+            shown = " ".join(json.dumps(value).split())[:40]
+            wanted = kind.__name__ if isinstance(kind, type) else str(kind)
+            raise BadInput(f"{what} is damaged ({name} is {shown}, no {wanted}); name another run")
 
 
 def read_network(run: Path, setting: str) -> dict[str, NDArray[np.float32]]:
@@ -60,10 +73,12 @@ def read_network(run: Path, setting: str) -> dict[str, NDArray[np.float32]]:
         content = path.read_bytes()
     except OSError as error:
         raise BadInput(f"{setting} {run}: no {Q_NETWORK} there ({error.strerror}); name a run that saved one") from None
-    if (damage := _damage(content)) is not None:
-        raise BadInput(f"{setting} {run}: its {Q_NETWORK} is damaged ({damage}); it was not loaded")
     try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        verified = _verified(content)
+    except ValueError as error:
+        raise BadInput(f"{setting} {run}: its {Q_NETWORK} is damaged ({error}); it was not loaded") from None
+    try:
+        state = torch.load(verified, map_location="cpu", weights_only=True)
     except Exception:  # torch's unpickler can raise whatever the content makes it
         raise BadInput(
             f"{setting} {run}: its {Q_NETWORK} is damaged or holds more than tensors; it was not loaded"
@@ -135,26 +150,14 @@ def _printable(content: Any) -> Any:
     """Its texts without what would move a terminal's cursor or cannot be encoded; JSON can hold both."""
     match content:
         case str():
-            return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in content)
+            return "".join(
+                character if character.isprintable() or character in "\n\t" else "?" for character in content
+            )
         case list():
             return [_printable(value) for value in content]
         case dict():
             return {_printable(name): _printable(value) for name, value in content.items()}
     return content
-
-
-def _check(content: Mapping[str, Any], needs: Needs, what: str) -> None:
-    """Raises BadInput, beginning with `what`, on the first of `needs` that is missing or of another type."""
-    for name, kind in needs.items():
-        value: Any = content
-        for key in name.split("."):
-            if not isinstance(value, dict) or key not in value:
-                raise BadInput(f"{what} (it has no {name}); name another run")
-            value = value[key]
-        if not _is(value, kind):
-            shown = " ".join(json.dumps(value).split())[:40]
-            wanted = kind.__name__ if isinstance(kind, type) else str(kind)
-            raise BadInput(f"{what} ({name} is {shown}, which should be {wanted}); name another run")
 
 
 def _is(value: Any, kind: Any) -> bool:
@@ -164,22 +167,32 @@ def _is(value: Any, kind: Any) -> bool:
         kinds = typing.get_args(kind)
         return isinstance(value, list) and len(value) == len(kinds) and all(map(_is, value, kinds))
     if kind is float:
-        return _is(value, int) or (isinstance(value, float) and math.isfinite(value))
+        return _is(value, int) or isinstance(value, float)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST_INT
     return isinstance(value, kind)
 
 
-def _damage(content: bytes) -> str | None:
-    """What is wrong with a file of torch's, without loading it: torch itself verifies no checksum."""
+def _verified(content: bytes) -> io.BytesIO:
+    """A file of torch's, its checksums verified, in a container of our own making. Raises ValueError on a damaged one.
+
+    torch verifies no checksum, and reads damaged containers otherwise than zipfile does: a flipped attribute makes it
+    take a record for a folder, and what was in memory for its values.
+    """
+    verified = io.BytesIO()
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
-                return "its records are compressed, which torch's are not"
-            damaged = archive.testzip()
+        with zipfile.ZipFile(io.BytesIO(content)) as damaged, zipfile.ZipFile(verified, "w") as whole:
+            names = damaged.namelist()
+            if len(set(names)) < len(names):
+                raise ValueError("two records of one name")
+            for record in damaged.infolist():
+                if record.compress_type != zipfile.ZIP_STORED:
+                    raise ValueError(f"{record.filename} is compressed, which torch's are not")
+                whole.writestr(record.filename, damaged.read(record))
     except Exception as error:  # damaged bytes make zipfile raise nearly anything
-        return f"no file of torch's: {' '.join(str(error).split())[:_MOST_REASON]}"
-    return None if damaged is None else f"the checksum of {damaged} does not match"
+        raise ValueError(" ".join(str(error).split())[:_MOST_REASON] or type(error).__name__) from None
+    verified.seek(0)
+    return verified
 
 
 def _canonical(state: Any) -> dict[str, NDArray[np.float32]]:

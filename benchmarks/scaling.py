@@ -15,6 +15,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from analysis.figures import new_figure, save
 from benchmarks.launching import new_folder, spread
 from benchmarks.watching import Processes, launch_and_watch, run_options
 from common.config import ActorConfig, BadInput

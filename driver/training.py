@@ -78,10 +78,11 @@ def compare(
 
             return run_once(plans[run_path], run_path, display, signals, build, seconds, ray_session.head)
 
-        rows = comparison.compare(entries, path, train_once)
+        rows = comparison.compare(entries, path, train_once, display.say)
     comparison.print_table(rows, display.console)
-    display.say(f"table: {path / comparison.TABLE}")
-    display.say(f"picture: {path / comparison.CHART}")
+    for what, name in (("table", comparison.TABLE), ("picture", comparison.CHART)):
+        if (path / name).exists():
+            display.say(f"{what}: {path / name}")
     return exit_code(rows[-1]["stopped_by"])
 
 
@@ -152,7 +153,7 @@ def _write_end(
     folder.write_summary(summary)
     for name, content in outcome.networks.items():
         folder.write_network(name, content)
-    _draw(folder.path)
+    _draw(folder.path, display)
     if plan.config.run.timeline and not (outcome.failure and outcome.failure.role == CLUSTER):  # Ray would wait for it
         draw_timeline(folder.path, began=time.time() - seconds())
     for line in closing_lines(summary, folder.path, plan.environment, plan.solved_return):
@@ -164,10 +165,13 @@ def _write_end(
     return summary
 
 
-def _draw(path: Path) -> None:
-    from analysis.plot import draw_learning_curve  # here, because matplotlib takes a while
+def _draw(path: Path, display: Display) -> None:
+    from analysis.figures import try_to_draw  # here, because a start should not wait for it
+    from analysis.plot import draw_learning_curve
 
-    draw_learning_curve(path, path / run_files.CURVE)
+    reason = try_to_draw(lambda: draw_learning_curve(path, path / run_files.CURVE))
+    if reason is not None:
+        display.say(f"the picture could not be drawn ({reason})", style="yellow")
 
 
 def _is_embedded(config: Config) -> bool:
