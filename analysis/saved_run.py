@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from common.config import BadInput
 from common.params import layer_shapes
 from common.run_files import CONFIG, Q_NETWORK, SUMMARY
+from common.types import EnvironmentSpec
 
 Needs = Mapping[str, Any]
 """Dotted name -> its type: str, bool, int, float (whole or not), `tuple[float, float]`, or one of these `| None`."""
@@ -92,6 +93,25 @@ def read_network(run: Path, setting: str) -> dict[str, NDArray[np.float32]]:
         if not np.isfinite(array).all():
             raise BadInput(f"{setting} {run}: its {Q_NETWORK} holds values that are no numbers, in {name}")
     return arrays
+
+
+def misfit(
+    arrays: Mapping[str, NDArray[np.float32]], environment: EnvironmentSpec, trained_on: str | None
+) -> str | None:
+    """Why a saved network cannot play this environment, or None. `trained_on`: the environment of its run, if known."""
+    *_, bias = arrays.values()
+    takes, knows = next(iter(arrays.values())).shape[1], len(bias)
+    if (takes, knows) == (environment.observation_size, environment.action_count):
+        return None
+    sizes = (
+        f"its network takes {takes} numbers and knows {knows} actions, "
+        f"{environment.id} gives {environment.observation_size} and has {environment.action_count}"
+    )
+    if trained_on is None:
+        return f"{sizes}; it was trained on another environment"
+    if trained_on == environment.id:
+        return f"{sizes}; the environment has changed since it was trained"
+    return f"{sizes}; it was trained on another environment, {trained_on}"
 
 
 def read_table(run: Path, name: str, setting: str, columns: Mapping[str, str]) -> Any:

@@ -37,6 +37,8 @@ def write_run(path: Path, returns: list[float], solved: bool = True) -> Path:
                 confirmation,
                 7,
                 np.full(100, mean),
+                0,
+                500,
                 mean,
                 0.0,
                 mean,

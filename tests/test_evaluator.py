@@ -11,7 +11,7 @@ from fakes import WAIT_SECONDS, constant_arrays, forced_params
 from numpy.typing import NDArray
 
 from actors.evaluator import EPISODES_PER_LOOK, Evaluator
-from actors.greedy import greedy_returns
+from actors.greedy import StepLimit, greedy_returns
 from actors.policy import QFunction
 from common.environment import Step
 from common.params import layer_shapes
@@ -104,7 +104,7 @@ def evaluator(
     """On environments of two steps that return the first of the script in the first look, and so on."""
     return Evaluator(
         lambda episodes: FakeEnvironments(script, [2] * episodes), SHAPES, np.random.SeedSequence(seed), interval,
-        solved_return, reply_seconds,
+        solved_return, reply_seconds=reply_seconds,
     )  # fmt: skip
 
 

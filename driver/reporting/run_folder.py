@@ -128,6 +128,7 @@ class RunFolder:
                 "evaluation_min": float(look.returns.min()),
                 "evaluation_max": float(look.returns.max()),
                 "evaluation_episodes": len(look.returns),
+                "evaluation_unended": look.unended,
                 "evaluation_seed": look.seed,
                 "solved": look.solved,
             }
@@ -233,6 +234,7 @@ def metrics_schema() -> Any:
             ("evaluation_min", pa.float64()),
             ("evaluation_max", pa.float64()),
             ("evaluation_episodes", pa.int64()),
+            ("evaluation_unended", pa.int64()),
             ("evaluation_seed", pa.int64()),
             ("solved", pa.bool_()),
         ]

@@ -44,7 +44,8 @@ class Ending:
         _ask(
             self._roles.evaluator, "next_looks", self._observer.take_looks, self._observer.looks_seen, group=LOOKS_GROUP
         )
-        _ask(self._roles.evaluator, "seconds", self._observer.take_evaluator_seconds)
+        longest = self._observer.longest_episode_env_steps
+        _ask(self._roles.evaluator, "report", self._observer.take_evaluator_seconds, longest)
         self._ask_actors()
         _ask(self._roles.learner, "stats", self._observer.take_learner)
         self._ask_shards()
