@@ -34,9 +34,11 @@ def record(
     env, observation, frame = _begin(environment, seed, f"--video {folder}")
     try:
         return _record(q_function, env, observation, frame, folder, limit)
-    except (OSError, ImportError, _FrameError) as error:
+    except _FrameError as error:
+        raise BadInput(f"--video {folder}: {environment.id} cannot be rendered ({error}); leave --video out") from None
+    except (OSError, ImportError) as error:
         raise BadInput(
-            f"--video {folder}: cannot be written ({_last_line(error)}); leave it out, or name another folder"
+            f"--video {folder}: cannot be written ({_one_line(error)}); leave it out, or name another folder"
         ) from None
     finally:
         with suppress(Exception):  # the user's code, after all that is wanted of it
@@ -54,7 +56,7 @@ def _begin(environment: EnvironmentSpec, seed: int, setting: str) -> tuple[gymna
     except (Exception, SystemExit) as error:  # the user's environment can raise anything, and pygame may be missing
         modes = _render_modes(environment)
         reason = (
-            f"it knows the render modes {modes}, and not rgb_array" if "rgb_array" not in modes else _last_line(error)
+            f"it knows the render modes {modes}, and not rgb_array" if "rgb_array" not in modes else _one_line(error)
         )
         raise BadInput(f"{setting}: {environment.id} cannot be rendered ({reason}); leave --video out") from None
 
@@ -132,10 +134,10 @@ def _frame(env: gymnasium.Env[Any, Any]) -> Frame:
     try:
         rendered: Any = env.render()
     except Exception as error:  # the user's environment can raise anything
-        raise _FrameError(f"render() raised {type(error).__name__}: {_last_line(error)}") from None
+        raise _FrameError(f"render() raised {type(error).__name__}: {_one_line(error)}") from None
     frame = np.asarray(rendered)
     if frame.ndim != 3 or frame.shape[2] not in (3, 4) or frame.size == 0 or not np.issubdtype(frame.dtype, np.number):
-        what = f"an array of {frame.shape}" if isinstance(rendered, np.ndarray) else type(rendered).__name__
+        what = f"an array of {frame.shape}" if isinstance(rendered, np.ndarray) else repr(rendered)[:40]
         raise _FrameError(f"render() returned {what}, which should be an array [height, width, 3]")
     return np.ascontiguousarray(frame[..., :3], dtype=np.uint8)
 
@@ -148,13 +150,16 @@ def _fps(env: gymnasium.Env[Any, Any]) -> float:
 def _render_modes(environment: EnvironmentSpec) -> list[str]:
     """Those that it names; all that is needed, where even this fails."""
     try:
-        env = gymnasium.make(environment.id)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            env = gymnasium.make(environment.id)
         env.close()
         return [str(mode) for mode in env.metadata.get("render_modes", [])]
     except (Exception, SystemExit):  # the user's code
         return ["rgb_array"]
 
 
-def _last_line(error: BaseException) -> str:
-    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:_MOST_REASON]
+def _one_line(error: BaseException) -> str:
+    """What it says; of a long story, such as ffmpeg's, its end."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _MOST_REASON else f"... {text[-_MOST_REASON:]}"
