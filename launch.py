@@ -9,10 +9,10 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.config import BadInput, Config
+from common.paths import user_path
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
 from driver.embedded.workers.handle import worker_template
@@ -75,6 +75,7 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
             seed_sequence(seed, "evaluator"),
             config.evaluator.evaluation_interval_learner_steps,
             plan.solved_return,
+            time_limit=getattr(environment, "max_episode_steps", None),
         )
 
     def create_actor(actor_id: int) -> Any:
@@ -126,6 +127,7 @@ def main() -> int:
         print("stopped at the start: there was nothing to save", file=sys.stderr)
         return stopped.exit_code
     except KeyboardInterrupt:  # a command that starts no run
+        print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read what such a command says has seen enough
         end_quietly()
@@ -142,17 +144,17 @@ def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Statu
         case Plot():
             from analysis.plot import plot_runs
 
-            plot_runs([Path(run) for run in command.runs], command.x, Path(command.output) if command.output else None)
+            output = None if command.output is None else user_path(command.output, "--output")
+            plot_runs([user_path(run, "plot") for run in command.runs], command.x, output)
         case Evaluate():
             from analysis.evaluate import evaluate_run
 
-            evaluate_run(
-                Path(command.run), command.episodes, config.run.seed, Path(command.video) if command.video else None
-            )
+            video = None if command.video is None else user_path(command.video, "--video")
+            evaluate_run(user_path(command.run, "evaluate"), command.episodes, config.run.seed, video)
         case Status():
             from analysis.status import show_status
 
-            show_status([Path(run) for run in command.runs], command.follow)
+            show_status([user_path(run, "status") for run in command.runs], command.follow)
     return 0
 
 

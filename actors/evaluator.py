@@ -3,10 +3,11 @@
 In:   take(message)          params broadcast by the learner at each target sync
 Out:  next_looks(seen)       to the driver, as soon as there is one: every look and confirmation
       newest()               the params that the driver saves at the end
-      seconds()              where its time went
+      report(longest)        how long training episodes are, and back where its time went
 
 A look is 100 episodes on start states of its own seed. Mean at or above the threshold makes the version a candidate;
 100 further episodes on a fresh seed confirm it when the lower end of the 95 % interval of their mean is there too.
+Episodes that do not end within a limit (actors/greedy.py) count with what they reached.
 Run by the driver as a Ray actor: `run` occupies its thread, the rest comes in on others.
 """
 
@@ -17,9 +18,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from actors.greedy import Environments, greedy_returns
+from actors.greedy import Environments, Played, StepLimit, greedy_returns
 from actors.policy import QFunction
 from common.env_args import EVALUATOR_COPIES
 from common.params import check_arrays, decode
@@ -48,14 +48,19 @@ class Evaluator:
         seeds: np.random.SeedSequence,
         interval_learner_steps: int,
         solved_return: float | None,
+        time_limit: int | None = None,
         reply_seconds: float = _REPLY_SECONDS,
     ) -> None:
-        """`solved_return` None: nothing is ever a candidate. `make_environments` gets the number of episodes."""
+        """`solved_return` None: nothing is ever a candidate. `make_environments` gets the number of episodes.
+
+        `time_limit`: the environment's own, in environment steps, if it has one.
+        """
         self._make_environments = make_environments
         self._shapes = shapes
         self._rng = np.random.default_rng(seeds)
         self._interval = interval_learner_steps
         self._solved_return = solved_return
+        self._limit = StepLimit(time_limit)
         self._reply_seconds = reply_seconds
         self._environments: Environments | None = None
         self._time_use = TimeUse(ACTIVITIES["evaluator"])
@@ -124,8 +129,9 @@ class Evaluator:
         with self._changed:
             return self._newest
 
-    def seconds(self) -> dict[str, float]:
-        """By activity, see common/time_use.py."""
+    def report(self, longest_training_episode: int) -> dict[str, float]:
+        """Takes the length, in environment steps, that looks are bounded by; returns seconds by activity."""
+        self._limit.ended_after(longest_training_episode)
         return self._time_use.seconds
 
     def stop(self, final_look: bool) -> None:
@@ -151,20 +157,21 @@ class Evaluator:
         if self._environments is None:
             self._environments = self._make_environments(EPISODES_PER_LOOK)
         seed = int(self._rng.integers(2**63))
-        returns = greedy_returns(QFunction(params.arrays), self._environments, seed, lambda: self._stopping)
-        if returns is None:
-            return None
-        return self._record(params, confirmation, seed, returns)
+        q_function = QFunction(params.arrays)
+        played = greedy_returns(q_function, self._environments, seed, self._limit, lambda: self._stopping)
+        return None if played is None else self._record(params, confirmation, seed, played)
 
-    def _record(self, params: Params, confirmation: bool, seed: int, returns: NDArray[np.float64]) -> Look:
-        summary = summarize(returns)
+    def _record(self, params: Params, confirmation: bool, seed: int, played: Played) -> Look:
+        summary = summarize(played.returns)
         threshold = self._solved_return
         look = Look(
             version=params.version,
             env_steps=params.env_steps,
             confirmation=confirmation,
             seed=seed,
-            returns=returns,
+            returns=played.returns,
+            unended=played.unended,
+            longest_env_steps=played.longest_env_steps,
             mean=summary.mean,
             std=summary.std,
             interval_low=summary.interval_low,

@@ -77,13 +77,67 @@ class Slow(OneState):
         return super().step(action)
 
 
+class Corridor(gymnasium.Env[int, int]):
+    """25 cells in a row, -1 a step; action 1 leads from the first to the last, which ends the episode. No time limit.
+
+    Action 0 in the first cell walks into a wall.
+    """
+
+    observation_space = spaces.Discrete(25)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._cell = 0
+        return self._cell, {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        self._cell = max(0, self._cell + (1 if action == 1 else -1))
+        return self._cell, -1.0, self._cell == 24, False, {}
+
+
+class Rendered(Corridor):
+    """Shows itself by what its subclasses return."""
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012  as Gymnasium has it
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+    def render(self) -> Any:
+        return np.full((31, 41, 3), self._cell, dtype=np.uint8)  # sizes that are not even
+
+
+class RendersNothing(Rendered):
+    """Says that it can."""
+
+    def render(self) -> Any:
+        return None
+
+
+class RenderRaises(Rendered):
+    """As one that wants a display."""
+
+    def render(self) -> Any:
+        raise RuntimeError("no display\nnor a window")
+
+
+class RenderBreaksLater(Rendered):
+    """At the third cell."""
+
+    def render(self) -> Any:
+        if self._cell == 2:
+            raise RuntimeError("out of paint")
+        return super().render()
+
+
 class DictObservations(OneState):
     """What DQN here refuses."""
 
     observation_space = spaces.Dict({"a": spaces.Box(-1, 1, (1,), np.float32)})
 
 
-def _register(name: str, entry_point: type, max_episode_steps: int) -> None:
+def _register(name: str, entry_point: type, max_episode_steps: int | None) -> None:
     gymnasium.register(name, entry_point=entry_point, max_episode_steps=max_episode_steps)
 
 
@@ -94,3 +148,5 @@ _register("InfiniteReward-v0", InfiniteReward, 20)
 _register("OddObservations-v0", OddObservations, 20)
 _register("Slow-v0", Slow, 5)
 _register("DictObservations-v0", DictObservations, 5)
+for _class in (Corridor, Rendered, RendersNothing, RenderRaises, RenderBreaksLater):
+    _register(f"{_class.__name__}-v0", _class, None)

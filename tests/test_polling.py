@@ -47,6 +47,7 @@ class FakeObserver:
     """Keeps what is exported: how many are alive, and the restarts of each."""
 
     episodes_seen = 0
+    longest_episode_env_steps = 70
 
     def __init__(self) -> None:
         self.exported: list[tuple[int, list[int]]] = []

@@ -82,3 +82,11 @@ class Display:
                 f"learner step {look.version:,}: candidate, mean of {len(look.returns)} further episodes "
                 f"{look.mean:.1f} [{look.interval_low:.1f}, {look.interval_high:.1f}]: {verdict}"
             )
+
+    def unended(self, look: Look) -> None:
+        """Why its return says little, and what may be wrong."""
+        self.say(
+            f"evaluation at learner step {look.version:,}: {look.unended} of {len(look.returns)} episodes did not end "
+            f"within {look.longest_env_steps:,} steps; they count with what they reached",
+            style="yellow",
+        )

@@ -127,6 +127,7 @@ class RunFolder:
                 "evaluation_min": float(look.returns.min()),
                 "evaluation_max": float(look.returns.max()),
                 "evaluation_episodes": len(look.returns),
+                "evaluation_unended": look.unended,
                 "evaluation_seed": look.seed,
                 "solved": look.solved,
             }
