@@ -16,7 +16,7 @@ from common.paths import user_path
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
 from driver.embedded.workers.handle import worker_template
-from driver.output import end_quietly, flush_output, guard_output, open_closed_streams
+from driver.output import OutputFailed, guard_output, open_closed_streams, watch_output
 from driver.ray_environment import RayDidNotStart
 from driver.signals import StoppedEarly, StopSignals
 
@@ -113,10 +113,13 @@ def build_replay(plan: Plan, create: Callable[..., Any], place: Placement) -> tu
 def main() -> int:
     """Dispatches the subcommands. Returns the exit code."""
     open_closed_streams()
+    watch_output()
     sys.path.insert(0, os.getcwd())  # where modules named in --env may lie
     try:
         command = parse(sys.argv[1:])
-        return _dispatch(command.config, command.command) or flush_output()
+        code = _dispatch(command.config, command.command)
+        sys.stdout.flush()
+        return code
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -129,8 +132,9 @@ def main() -> int:
     except KeyboardInterrupt:  # a command that starts no run
         print("stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read what such a command says has seen enough
-        end_quietly()
+    except OutputFailed as error:  # of such a command too
+        if str(error):
+            print(f"error: the output cannot be written ({error})", file=sys.stderr)
         return 1
 
 

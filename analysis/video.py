@@ -28,7 +28,7 @@ Frame = NDArray[np.uint8]  # [height, width, 3]
 def record(
     q_function: QFunction, environment: EnvironmentSpec, copy: int, seed: int, folder: Path, limit: StepLimit
 ) -> tuple[Path, bool]:
-    """Plays one episode, to its end or to the limit, on this copy of the environment. Returns the file, and whether the episode ended.
+    """Plays one episode on this copy, to its end or to the limit. Returns the file, and whether the episode ended.
 
     Raises BadInput where that cannot be done, and leaves no part of a video then.
     """
