@@ -5,6 +5,15 @@ actors --chunks--> replay server --minibatches--> learner --params--> evaluator,
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before any other import, which may be of a name that a file beside this one has as well
+    from common import search_path
+
+    search_path.settle()
+    from driver.signals import StopSignals
+
+    _SIGNALS = StopSignals()
+    _SIGNALS.install()
+
 import os
 import sys
 from collections.abc import Callable
@@ -12,12 +21,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common import search_path
 from common.config import BadInput, Config
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
 from driver.embedded.workers.handle import worker_template
 from driver.ray_environment import RayDidNotStart
-from driver.signals import StoppedEarly, StopSignals
+from driver.signals import NOTHING_TO_SAVE, StoppedEarly, StopSignals
 
 if TYPE_CHECKING:
     from driver.cluster.placement import Placement
@@ -103,12 +113,12 @@ def build_replay(plan: Plan, create: Callable[..., Any], place: Placement) -> tu
     return coordinator, shards, sharded_reader(coordinator, shards, rows, seeds[count])
 
 
-def main() -> int:
-    """Dispatches the subcommands. Returns the exit code."""
-    sys.path.insert(0, os.getcwd())  # where modules named in --env may lie
+def main(signals: StopSignals) -> int:
+    """Dispatches the subcommands. Returns the exit code. `signals`: installed already."""
     try:
+        _check_working_folder()
         command = parse(sys.argv[1:])
-        return _dispatch(command.config, command.command)
+        return _dispatch(command.config, command.command, signals)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -116,19 +126,21 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except StoppedEarly as stopped:
-        print("stopped at the start: there was nothing to save", file=sys.stderr)
+        print(NOTHING_TO_SAVE, file=sys.stderr)
         return stopped.exit_code
     except KeyboardInterrupt:  # a command that starts no run
         return 130
 
 
-def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Status) -> int:
+def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Status, signals: StopSignals) -> int:
     # Imports wait until the command is known: Ray reads its environment variables when it is imported.
     match command:
         case Train():
-            return _with_ray(config, lambda signals: _train(config, signals))
+            return _with_ray(config, signals, lambda: _train(config, signals))
         case Compare():
-            return _with_ray(config, lambda signals: _compare(config, command, signals))
+            return _with_ray(config, signals, lambda: _compare(config, command, signals))
+    signals.uninstall()
+    match command:
         case Plot():
             from analysis.plot import plot_runs
 
@@ -146,13 +158,31 @@ def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Statu
     return 0
 
 
-def _with_ray(config: Config, use: Callable[[StopSignals], int]) -> int:
-    signals = StopSignals()
-    signals.install()
+def _check_working_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise BadInput(f"the working folder is gone ({error.strerror}); change to one that exists") from None
+
+
+def _check_name(env: str) -> None:
+    """Raises BadInput where the file that the user may mean by `module:id` has a name that means another module."""
+    module, separator, _ = env.partition(":")
+    if separator and (file := search_path.hidden_file(module)) is not None:
+        raise BadInput(
+            f"--env {env}: {module} is a module of this program, of Python or of an installed package, not {file}; "
+            "rename that file"
+        )
+
+
+def _with_ray(config: Config, signals: StopSignals, use: Callable[[], int]) -> int:
+    _check_name(config.run.env)
     embedded = ray_environment.cluster_address(config.run.address) is None
     ray_environment.prepare(embedded)
-    with worker_template() if embedded else nullcontext():
-        return use(signals)
+    with worker_template() if embedded else nullcontext() as template:
+        if template is not None:
+            signals.spared.add(template)
+        return use()
 
 
 def _train(config: Config, signals: StopSignals) -> int:
@@ -168,4 +198,4 @@ def _compare(config: Config, command: Compare, signals: StopSignals) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(_SIGNALS))

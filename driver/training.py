@@ -127,13 +127,17 @@ def _folder_and_session(
 ) -> Iterator[tuple[RaySession, Placement]]:
     """A new folder and a Ray session with our signal handlers. Leaves no folder behind where there is no run."""
     created = [folder for folder in (path, *path.parents) if not folder.exists()]
-    run_folder.create_run_dir(path)
-    try:
-        ray_session, place = open_session(plan, display, signals)
-    except (BadInput, StoppedEarly, RayDidNotStart):
+
+    def remove() -> None:
         with suppress(OSError):  # somebody else put something there
             for folder in created:
                 folder.rmdir()
+
+    run_folder.create_run_dir(path)
+    try:
+        ray_session, place = open_session(plan, display, signals, remove)
+    except (BadInput, StoppedEarly, RayDidNotStart):
+        remove()
         raise
     try:
         yield ray_session, place
