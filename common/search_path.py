@@ -34,9 +34,9 @@ class _UserFolderLast:
             return None
         if name in OURS:
             return PathFinder.find_spec(name, [ROOT])
-        if sys.path[-len(self._last) :] != self._last:
-            others = [folder for folder in sys.path if folder and folder not in self._last]
-            sys.path[:] = [*others, *self._last]
+        wanted = [*(folder for folder in sys.path if folder and folder not in self._last), *self._last]
+        if sys.path != wanted:
+            sys.path[:] = wanted
         return None
 
 
