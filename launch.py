@@ -9,8 +9,10 @@ if __name__ == "__main__":  # before any other import, which may be of a name th
     from common import search_path
 
     search_path.settle()
+    from driver.output import open_closed_streams
     from driver.signals import StopSignals
 
+    open_closed_streams()
     _SIGNALS = StopSignals()
     _SIGNALS.install()
 
@@ -26,12 +28,14 @@ from common.config import BadInput, Config
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
 from driver.embedded.workers.handle import worker_template
+from driver.output import end_quietly, flush_output, guard_output
 from driver.ray_environment import RayDidNotStart
 from driver.signals import NOTHING_TO_SAVE, StoppedEarly, StopSignals
 
 if TYPE_CHECKING:
     from driver.cluster.placement import Placement
     from driver.planning import Plan
+    from driver.probe.process import Probe
     from driver.supervision.topology import Topology
     from learner.learner import Reader
 
@@ -42,6 +46,7 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
 
     from actors.actor import Actor
     from actors.evaluator import Evaluator
+    from common.env_args import copies
     from common.environment import VectorEnvironment
     from common.params import layer_shapes
     from common.seeding import seed_sequence
@@ -51,6 +56,7 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
 
     config, environment = plan.config, plan.environment
     seed, timeline, hidden = config.run.seed, config.run.timeline, config.network.hidden
+    first_index = copies(config.actor.actors * config.actor.envs_per_actor).evaluator
 
     def create(role: type, name: str, *groups: str, **options: Any) -> Any:
         # Ray titles a process by its class's name, so that `ps` shows ray::actor-3, and names calls by the qualified
@@ -74,7 +80,9 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
 
     def create_evaluator() -> Any:
         return create(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP, **place.evaluator()).remote(
-            lambda episodes: VectorEnvironment(environment.id, episodes),
+            lambda episodes: VectorEnvironment(
+                environment.id, episodes, environment.args, first_index, seed_sequence(seed, "evaluator", index=1)
+            ),
             layer_shapes(environment.observation_size, hidden, environment.action_count),
             seed_sequence(seed, "evaluator"),
             config.evaluator.evaluation_interval_learner_steps,
@@ -118,7 +126,7 @@ def main(signals: StopSignals) -> int:
     try:
         _check_working_folder()
         command = parse(sys.argv[1:])
-        return _dispatch(command.config, command.command, signals)
+        return _dispatch(command.config, command.command, signals) or flush_output()
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -130,15 +138,18 @@ def main(signals: StopSignals) -> int:
         return stopped.exit_code
     except KeyboardInterrupt:  # a command that starts no run
         return 130
+    except BrokenPipeError:  # whoever read what such a command says has seen enough
+        end_quietly()
+        return 1
 
 
 def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Status, signals: StopSignals) -> int:
     # Imports wait until the command is known: Ray reads its environment variables when it is imported.
     match command:
         case Train():
-            return _with_ray(config, signals, lambda: _train(config, signals))
+            return _with_ray(config, signals, lambda probe: _train(config, probe, signals))
         case Compare():
-            return _with_ray(config, signals, lambda: _compare(config, command, signals))
+            return _with_ray(config, signals, lambda probe: _compare(config, command, probe, signals))
     signals.uninstall()
     match command:
         case Plot():
@@ -175,26 +186,30 @@ def _check_name(env: str) -> None:
         )
 
 
-def _with_ray(config: Config, signals: StopSignals, use: Callable[[], int]) -> int:
+def _with_ray(config: Config, signals: StopSignals, use: Callable[[Probe], int]) -> int:
+    guard_output()
     _check_name(config.run.env)
     embedded = ray_environment.cluster_address(config.run.address) is None
     ray_environment.prepare(embedded)
     with worker_template() if embedded else nullcontext() as template:
         if template is not None:
             signals.spared.add(template)
-        return use()
+        from driver.probe.process import probing  # and then Ray, which its process need not have
+
+        with probing(config, signals) as probe:
+            return use(probe)
 
 
-def _train(config: Config, signals: StopSignals) -> int:
+def _train(config: Config, probe: Probe, signals: StopSignals) -> int:
     from driver.training import train
 
-    return train(config, build_topology, signals)
+    return train(config, build_topology, probe, signals)
 
 
-def _compare(config: Config, command: Compare, signals: StopSignals) -> int:
+def _compare(config: Config, command: Compare, probe: Probe, signals: StopSignals) -> int:
     from driver.training import compare
 
-    return compare(config, command.networks, command.seeds, build_topology, signals)
+    return compare(config, command.networks, command.seeds, build_topology, probe, signals)
 
 
 if __name__ == "__main__":

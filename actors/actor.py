@@ -10,16 +10,19 @@ Run by the driver as a Ray actor: `run` occupies its thread, `stats` comes in on
 from __future__ import annotations
 
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actors.n_step import NStepAccumulator
 from actors.policy import QFunction, epsilon_greedy, epsilon_schedule
 from common.config import ActorConfig
 from common.environment import Step, VectorEnvironment
+from common.hearing import Hearing, listening
 from common.params import check_arrays, layer_shapes
 from common.process import be_nice
 from common.rows import row_dtype, write
@@ -56,6 +59,7 @@ class ActorStats(NamedTuple):
     chunks: int
     waiting: bool  # for the ack of a chunk
     seconds: dict[str, float]  # by activity, see common/time_use.py
+    heard: tuple[str, ...]  # what its environments print and warn of, see common/hearing.py
 
 
 class _Policy(NamedTuple):
@@ -88,6 +92,7 @@ class Actor:
         self._epsilon = epsilon_schedule(config, actor_id)
         self._policy: _Policy | None = None
         self._waiting = False
+        self._hearing = Hearing()
         self._time_use = TimeUse(ACTIVITIES["actors"])
         self._seq = 0
         self._row_count = 0  # in the running chunk
@@ -99,16 +104,17 @@ class Actor:
     def run(self, incarnation: int, replay: Writer, params: ParamsSource) -> None:
         """Plays until the replay server says stop. `incarnation` counts the processes that were this actor."""
         be_nice(NICENESS)
-        self.start(incarnation, replay, params)
-        while not self.step():
-            pass
-        self._environment.close()
+        with listening(self._hearing):
+            self.start(incarnation, replay, params)
+            while not self.step():
+                pass
+            self._environment.close()
 
     def start(self, incarnation: int, replay: Writer, params: ParamsSource) -> None:
         """Makes the environments and takes the newest params."""
         self._incarnation = incarnation
         self._replay = replay
-        environment_seeds, policy_seeds = seed_sequence(self._seed, "actor", self._id, incarnation).spawn(2)
+        environment_seeds, policy_seeds, streams = seed_sequence(self._seed, "actor", self._id, incarnation).spawn(3)
         self._rng = np.random.default_rng(policy_seeds)
         envs = self._config.envs_per_actor
         # A step completes a row for each environment, and one for each of its start states where its episode ends.
@@ -118,8 +124,13 @@ class Actor:
         self._episodes = EpisodeRecorder(envs)
         self._versions: deque[int] = deque(maxlen=self._config.n_step)  # acted with in the last n steps
         self._acked_env_steps = 0
+        self._bounds: tuple[NDArray[np.float32], NDArray[np.float32]] | None = (
+            np.array(self._spec.observation_low, dtype=np.float32),
+            np.array(self._spec.observation_high, dtype=np.float32),
+        )
         self._start_chunk()
-        self._environment = VectorEnvironment(self._spec.id, envs)
+        first = self._id * envs
+        self._environment = VectorEnvironment(self._spec.id, envs, self._spec.args, first, streams)
         self._environment.reset(environment_seeds)
         self.set_params(params.newest())
         self._time_use.begin()
@@ -161,6 +172,7 @@ class Actor:
             chunks=self._seq,
             waiting=self._waiting,
             seconds=self._time_use.seconds,
+            heard=self._hearing.lines,
         )
 
     def _global_env_steps(self) -> float:
@@ -176,6 +188,7 @@ class Actor:
 
     def _ship(self) -> bool:
         assert self._policy is not None
+        self._warn_if_outside(self._environment.observation)
         chunk = Chunk(
             actor_id=self._id,
             incarnation=self._incarnation,
@@ -198,6 +211,22 @@ class Actor:
             self.set_params(reply.params.content)
         self._start_chunk()
         return reply.stop
+
+    def _warn_if_outside(self, observation: NDArray[np.float32]) -> None:
+        """Of its space's bounds, which `--observation-scaling bounds` relies on; once, looked at now and then."""
+        if self._bounds is None:
+            return
+        low, high = self._bounds
+        outside = (observation < low) | (observation > high)
+        if outside.any():
+            env, number = (int(axis[0]) for axis in np.nonzero(outside))
+            self._bounds = None
+            value = observation[env, number]
+            warnings.warn(
+                f"{self._spec.id}: an observation is outside its space: number {number} is {value:g}, and its "
+                f" bounds are [{low[number]:g}, {high[number]:g}]",
+                stacklevel=2,
+            )
 
     def _start_chunk(self) -> None:
         self._rows: Rows = np.zeros(self._most_rows, dtype=self._row_dtype)

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from common.env_args import arguments
 from common.messages import minibatches_per_call
 
 _LEAST_LEARNING_RATE = 1e-5
@@ -267,6 +268,8 @@ class RunConfig:
 
     env: str = "CartPole-v1"
     """Gymnasium id, or module:id."""
+    env_args: tuple[str, ...] = ()
+    """NAME=VALUE for the environment's constructor; {index}: number of the copy."""
     seed: int = 0
     """Root of every random stream."""
     max_seconds: float | None = None
@@ -295,6 +298,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         _require(self.seed >= 0, "seed", self.seed, "must be a whole number of at least 0")
         _require(bool(self.env.strip()), "env", repr(self.env), "must be a Gymnasium id, such as CartPole-v1")
+        try:
+            arguments(self.env_args, index=0)
+        except ValueError as error:
+            raise BadInput(f"--env-args {error}") from None
         if self.max_seconds is not None:
             _require(self.max_seconds > 0, "max_seconds", self.max_seconds, "must be above 0")
         if self.dashboard_port is not None:

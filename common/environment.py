@@ -7,17 +7,27 @@ back with `valid` False, and nobody stores or counts it. Under SAME_STEP the fin
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from common.config import BadInput
+from common.env_args import arguments, has_index
+from common.seeding import environment_seeds, seed_global_streams, seed_torch
+from common.single_environment import (
+    guarded,
+    import_environment,
+    make_single,
+    seed_spaces,
+    warn_once,
+    why_not_made,
+)
 from common.types import EnvironmentSpec
 
 Float32 = NDArray[np.float32]
@@ -37,9 +47,23 @@ class Step(NamedTuple):
 class VectorEnvironment:
     """E copies of one environment, stepped together."""
 
-    def __init__(self, env_id: str, num_envs: int) -> None:
+    def __init__(
+        self,
+        env_id: str,
+        num_envs: int,
+        args: Sequence[str] = (),
+        first_index: int = 0,
+        streams: np.random.SeedSequence | None = None,
+    ) -> None:
+        """`streams` seeds the process's global random streams, before anything of the environment's could draw."""
         self.num_envs = num_envs
-        self._vector = _make_vector(env_id, num_envs)
+        self._streams = streams
+        if streams is not None:
+            import_environment(env_id)
+            if seed_global_streams(streams):
+                self._streams = None
+        self._vector = _make_vector(env_id, num_envs, args, first_index)
+        self._seed_torch()
         self._mode = self._vector.metadata.get("autoreset_mode")
         if self._mode not in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP):
             raise ValueError(f"{env_id} resets itself by {self._mode}; NEXT_STEP and SAME_STEP are handled")
@@ -52,20 +76,24 @@ class VectorEnvironment:
 
     def reset(self, seeds: np.random.SeedSequence) -> None:
         """Starts new episodes everywhere, every environment with a seed of its own where the class takes several."""
-        if isinstance(self._vector.unwrapped, SyncVectorEnv):
-            seed: Any = [int(word) for word in seeds.generate_state(self.num_envs)]
-        else:
-            seed = int(seeds.generate_state(1)[0])
-        raw, _ = self._vector.reset(seed=seed)
+        seed = environment_seeds(seeds, self.num_envs)
+        one_by_one = isinstance(self._vector.unwrapped, SyncVectorEnv)
+        if not one_by_one:
+            seed_spaces(self._vector, seed[0])
+        raw, _ = guarded(self._vector.reset, seed=seed if one_by_one else seed[0])
+        self._seed_torch()
         self.observation = flatten(self._space, raw, self.num_envs)
         self._needs_reset = np.zeros(self.num_envs, dtype=np.bool_)
 
     def step(self, action: NDArray[np.int64]) -> Step:
         """Steps every environment; action `[E]` from 0."""
-        raw, reward, terminated, truncated, infos = self._vector.step(
-            (action + self._action_start).astype(self._action_dtype)
+        raw, reward, terminated, truncated, infos = guarded(
+            self._vector.step, (action + self._action_start).astype(self._action_dtype)
         )
         observation = flatten(self._space, raw, self.num_envs)
+        reward = self._each("reward", reward, np.float64)
+        terminated = self._each("terminated", terminated, np.bool_)
+        truncated = self._each("truncated", truncated, np.bool_)
         ended = terminated | truncated
         if self._mode == AutoresetMode.NEXT_STEP:
             next_observation, valid = observation, ~self._needs_reset
@@ -76,15 +104,29 @@ class VectorEnvironment:
         self.observation = observation
         return Step(
             next_observation=next_observation,
-            reward=np.asarray(reward, dtype=np.float64),
-            terminated=np.asarray(terminated, dtype=np.bool_),
-            truncated=np.asarray(truncated, dtype=np.bool_),
+            reward=reward,
+            terminated=terminated,
+            truncated=truncated,
             valid=valid,
         )
 
     def close(self) -> None:
         """Frees what the environments hold."""
-        self._vector.close()
+        guarded(self._vector.close)
+
+    def _each(self, name: str, values: Any, dtype: type) -> NDArray[Any]:
+        array: NDArray[Any] = np.asarray(values, dtype=dtype)
+        if array.shape != (self.num_envs,):
+            raise ValueError(
+                f"{self._vector}: step returned {name} of shape {array.shape}; return one value for each of the "
+                f"{self.num_envs} environments, shape ({self.num_envs},)"
+            )
+        return array
+
+    def _seed_torch(self) -> None:
+        """Where the environment brings torch in late."""
+        if self._streams is not None and seed_torch(self._streams):
+            self._streams = None
 
     def _with_final_observations(self, observation: Float32, ended: Bool, infos: dict[str, Any]) -> Float32:
         if not ended.any():
@@ -100,34 +142,45 @@ class VectorEnvironment:
 def flatten(space: spaces.Space[Any], observation: Any, count: int) -> Float32:
     """`[count, ...]` -> a fresh `[count, D]` float32 array, never a view: environments may reuse theirs.
 
-    Integers of Discrete and MultiDiscrete spaces become one-hot, as in `gymnasium.spaces.flatten`.
+    Integers of Discrete and MultiDiscrete spaces become one-hot, as in `gymnasium.spaces.flatten`. Raises ValueError on
+    integers outside their space, and on another shape than the space's.
     """
     values = np.asarray(observation)
+    if values.shape != (count, *(space.shape or ())):
+        raise ValueError(f"observations have shape {values.shape}, expected {(count, *(space.shape or ()))} of {space}")
     if isinstance(space, spaces.Discrete):
-        rows: Float32 = np.eye(int(space.n), dtype=np.float32)[values.reshape(count) - int(space.start)]
-        return rows
+        return _one_hot(space, values.reshape(count, 1), np.array([space.start]), np.array([space.n]))
     if isinstance(space, spaces.MultiDiscrete):
-        columns = (values.reshape(count, -1) - space.start.ravel()).T
-        sizes = space.nvec.ravel()
-        return np.concatenate(
-            [np.eye(int(n), dtype=np.float32)[column] for n, column in zip(sizes, columns, strict=True)], axis=1
-        )
+        return _one_hot(space, values.reshape(count, -1), space.start.ravel(), space.nvec.ravel())
     return values.reshape(count, -1).astype(np.float32)
 
 
-def probe(env_id: str) -> EnvironmentSpec:
+def _one_hot(space: spaces.Space[Any], values: NDArray[Any], start: NDArray[Any], sizes: NDArray[Any]) -> Float32:
+    """`[count, K]` integers -> `[count, sum of sizes]`, for the price of the result."""
+    positions = values.astype(np.int64) - start
+    outside = (positions < 0) | (positions >= sizes)
+    if outside.any():
+        raise ValueError(f"the observation {values[outside.any(axis=1)][0]} lies outside its space {space}")
+    count, total = len(values), int(sizes.sum())
+    rows = np.zeros((count, total), dtype=np.float32)
+    rows[np.arange(count)[:, None], positions + (np.cumsum(sizes) - sizes)] = 1.0
+    return rows
+
+
+def probe(env_id: str, args: Sequence[str] = (), index: int = 0) -> EnvironmentSpec:
     """Makes the environment once and describes it. Raises BadInput where this system cannot use it."""
     try:
-        env = gymnasium.make(env_id)
-    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
-        raise BadInput(f"--env {env_id}: {_one_line(error)}; use a registered Gymnasium id, or module:id") from None
+        env = make_single(env_id, args, index)
+    except Exception as error:  # a user's code may raise anything
+        raise BadInput(why_not_made(env_id, args, error)) from None
     try:
-        return _describe(env_id, env)
+        return describe(env_id, env, args)
     finally:
         env.close()
 
 
-def _describe(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvironmentSpec:
+def describe(env_id: str, env: gymnasium.Env[Any, Any], args: Sequence[str] = ()) -> EnvironmentSpec:
+    """What the rest of the system needs to know. Raises BadInput where this system cannot use it."""
     actions, observations = env.action_space, env.observation_space
     if not isinstance(actions, spaces.Discrete):
         raise BadInput(f"--env {env_id}: its action space is {actions}; DQN needs a Discrete one, as CartPole-v1 has")
@@ -148,6 +201,7 @@ def _describe(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvironmentSpec:
     else:
         low, high = np.zeros(size), np.ones(size)
     threshold = env.spec.reward_threshold if env.spec is not None else None
+    limit = env.spec.max_episode_steps if env.spec is not None else None
     return EnvironmentSpec(
         id=env_id,
         observation_size=size,
@@ -155,31 +209,27 @@ def _describe(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvironmentSpec:
         observation_low=tuple(low.tolist()),
         observation_high=tuple(high.tolist()),
         reward_threshold=None if threshold is None else float(threshold),
+        max_episode_steps=limit,
+        args=tuple(args),
     )
 
 
-def _make_vector(env_id: str, num_envs: int) -> VectorEnv[Any, Any, Any]:
+def _make_vector(env_id: str, num_envs: int, args: Sequence[str], first_index: int) -> VectorEnv[Any, Any, Any]:
     """The environment's own vectorised class where it has one that can be used, else single ones side by side."""
-    module, _, name = env_id.rpartition(":")
-    if module:
-        importlib.import_module(module)
-    spec = _newest_spec(name)
-    own_class = spec.vector_entry_point is not None and not spec.additional_wrappers
-    mode = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT if own_class else gymnasium.VectorizeMode.SYNC
-    return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode=mode)
-
-
-def _newest_spec(name: str) -> EnvSpec:
-    """The registered spec; for an id without its version that of the newest one, as in `gymnasium.make`."""
-    try:
-        return gymnasium.spec(name)
-    except gymnasium.error.Error:
-        env = gymnasium.make(name)
-        env.close()
-        if env.spec is None:
-            raise
-        return env.spec
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    spec = import_environment(env_id)
+    if spec.vector_entry_point is not None and not spec.additional_wrappers and not has_index(args):
+        named = arguments(args, first_index)
+        try:
+            return guarded(
+                gymnasium.make_vec,
+                env_id,
+                num_envs=num_envs,
+                vectorization_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
+                **named,
+            )
+        except TypeError as error:
+            if not any(f"unexpected keyword argument '{name}'" in str(error) for name in named):
+                raise
+            warn_once(f"{env_id}: single ones side by side, since its vectorised class does not take all of --env-args")
+    copies = [partial(make_single, env_id, args, first_index + copy) for copy in range(num_envs)]
+    return SyncVectorEnv(copies, autoreset_mode=AutoresetMode.NEXT_STEP)

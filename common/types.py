@@ -24,6 +24,8 @@ class EnvironmentSpec(NamedTuple):
     observation_low: tuple[float, ...]  # [D], -inf where unbounded
     observation_high: tuple[float, ...]  # [D], inf where unbounded
     reward_threshold: float | None
+    max_episode_steps: int | None = None  # None: nothing cuts its episodes, as far as is known
+    args: tuple[str, ...] = ()  # NAME=VALUE for its constructor, see common/env_args.py
 
 
 class Transition(NamedTuple):

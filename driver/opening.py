@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from common.config import BadInput, Config
@@ -25,30 +24,27 @@ _START_SECONDS = 120.0  # on the busiest machine that Ray starts on at all
 _HANGS = f"error: Ray did not start within {_START_SECONDS:.0f} s and has been ended; try again on a less busy machine"
 
 
-def open_session(
-    plan: Plan, display: Display, signals: StopSignals, clean_up: Callable[[], None]
-) -> tuple[RaySession, Placement]:
+def open_session(plan: Plan, display: Display, signals: StopSignals) -> tuple[RaySession, Placement]:
     """Embedded, or attached where an address is given. Says where, and how to see more.
-
-    `clean_up`: removes what the run has made before, where a signal ends a start that hangs.
 
     Raises BadInput where it cannot be, RayDidNotStart, and StoppedEarly where a signal came before all was there.
     """
-    with signals.opening(clean_up):
-        try:
-            with signals.at_most(_START_SECONDS, _HANGS):
-                ray_session = _start(plan.config, display)
-        except SystemExit:  # raised by the handler of SIGTERM that ray.init installs
-            session.leave_ray()
-            raise StoppedEarly(signal.SIGTERM) from None
-        signals.install_again()
-        try:
-            if signals.received is not None:
-                raise StoppedEarly(signals.received)
-            return ray_session, _place(plan.config, plan.environment, ray_session.head, signals)
-        except (BadInput, StoppedEarly):
-            ray_session.close()
-            raise
+    try:
+        with signals.at_most(_START_SECONDS, _HANGS):
+            ray_session = _start(plan.config, display)
+    except SystemExit:  # raised by the handler of SIGTERM that ray.init installs
+        session.leave_ray()
+        raise StoppedEarly(signal.SIGTERM) from None
+    signals.install_again()
+    try:
+        if signals.received is not None:
+            raise StoppedEarly(signals.received)
+        place = _place(plan.config, plan.environment, ray_session.head, signals)
+    except (BadInput, StoppedEarly):
+        ray_session.close()
+        raise
+    signals.opened()
+    return ray_session, place
 
 
 def _start(config: Config, display: Display) -> RaySession:

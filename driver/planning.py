@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from analysis.saved_run import read_network
 from common.config import BadInput, Config, resolve, rows_per_call
-from common.environment import probe
 from common.params import check_arrays, layer_shapes
 from common.types import EnvironmentSpec
 from driver import resources
@@ -27,9 +26,8 @@ class Plan(NamedTuple):
     initial_params: dict[str, NDArray[np.float32]] | None
 
 
-def make_plan(config: Config, embedded: bool) -> Plan:
+def make_plan(config: Config, environment: EnvironmentSpec, embedded: bool) -> Plan:
     """Checks everything that can be checked before anything starts. Raises BadInput."""
-    environment = probe(config.run.env)
     config = resolve(config, environment.observation_size)
     if embedded:
         each = resources.FORKED_PROCESS_BYTES if entry_program() else resources.PROCESS_BYTES

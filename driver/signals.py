@@ -30,6 +30,7 @@ EXIT_CODES: dict[int, int] = {
     signal.SIGUSR2: 143,
     signal.SIGXCPU: 143,
 }
+THREAD = "signals"  # name of the one that gets them
 NOTHING_TO_SAVE = "stopped at the start: there was nothing to save"
 _URGENT = (signal.SIGINT, signal.SIGTERM)  # what a second time means: at once
 _SAME_SECONDS = 0.5  # `timeout`, for one, sends its signal to the process and then to its group
@@ -48,7 +49,7 @@ class StoppedEarly(Exception):  # noqa: N818  what the user did, rather than wha
 class StopSignals:
     """Remembers the first signal, for whoever looks.
 
-    Until `opening` a signal ends the process at once, because there is nothing yet; within it after some seconds.
+    Until `opens` it ends the process at once, because there is nothing yet; until `opened` after some seconds.
     """
 
     def __init__(self) -> None:
@@ -60,7 +61,7 @@ class StopSignals:
         self._patience: float | None = 0.0  # seconds from the first signal on; None: for ever
         self._limit: tuple[float, str] | None = None  # time.monotonic() when the process ends with 1, and its words
         self._clean_up: Callable[[], None] = lambda: None
-        self._watch = threading.Thread(target=self._watch_signals, name="signals", daemon=True)
+        self._watch = threading.Thread(target=self._watch_signals, name=THREAD, daemon=True)
         self._before: dict[int, Any] = {}  # handlers
 
     def install(self) -> None:
@@ -91,18 +92,17 @@ class StopSignals:
         if self.received is not None:
             raise StoppedEarly(self.received)
 
-    @contextmanager
-    def opening(self, clean_up: Callable[[], None]) -> Iterator[None]:
-        """While a session opens: where a signal finds it hanging, `clean_up` removes what there is so far."""
+    def opens(self, clean_up: Callable[[], None]) -> None:
+        """From here on a start notices a signal by itself; where it hangs, `clean_up` removes what it has made."""
         self._settle(patience=_OPENING_SECONDS, clean_up=clean_up)
-        try:
-            yield
-        finally:
-            self._settle(patience=None, clean_up=lambda: None)
+
+    def opened(self) -> None:
+        """From here on a signal has all the time that it needs, because there is something to save."""
+        self._settle(patience=None, clean_up=lambda: None)
 
     @contextmanager
     def at_most(self, seconds: float, words: str) -> Iterator[None]:
-        """Ends the process with 1 and these words where it takes longer; inside `opening`."""
+        """Ends the process with 1 and these words where it takes longer."""
         self._settle(limit=(time.monotonic() + seconds, words))
         try:
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ from common.config import Config
 from common.run_files import CURVE, Q_NETWORK, TENSORBOARD, TIMELINE
 from common.types import EnvironmentSpec
 from driver.reporting.progress import samples_per_insert
+from driver.reporting.run_dir import shown
 from driver.supervision.outcome import Outcome
 
 
 def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dict[str, Any]:
     """The content of summary.json; null where there is nothing to tell."""
     progress, solved, last = outcome.progress, outcome.solved, outcome.last_look
-    saved_version = outcome.newest_version
+    saved_version = outcome.saved_version
     look_of_saved = solved.candidate if solved else (last if last and last.version == saved_version else None)
     learner_steps = progress.learner_steps if progress else 0
     transitions = progress.transitions if progress else 0
@@ -52,6 +54,8 @@ def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dic
         "actors": config.actor.actors,
         "nodes": outcome.nodes,
         "stopped_by": outcome.stopped_by,
+        "saved_learner_steps": saved_version,
+        "missing_files": [],
         "error": f"{failure.role}: {failure.text}" if failure else None,
     }
 
@@ -67,19 +71,37 @@ def closing_lines(summary: dict[str, Any], folder: Path, environment: Environmen
         lag = summary["policy_lag_mean"]
         shown_lag = "" if lag is None else f", policy lag {lag:.0f} learner steps (at most {summary['policy_lag_max']})"
         lines.append(f"samples per insert {summary['samples_per_insert']:.1f}{shown_lag}")
-    lines.append(f"files: {folder}")
-    if (folder / Q_NETWORK).exists():
+    lines.append(f"files: {shown(folder)}; {_about_network(summary)}")
+    if Q_NETWORK not in summary["missing_files"] and summary["saved_learner_steps"] is not None:
         lines.append("next:")
-        lines.append(f"  python launch.py evaluate {folder} --video {folder / 'video'}")
-        lines.append(f"  python launch.py plot {folder} --x env-steps")
-        lines.append(f"  python launch.py --initial-params {folder}")
+        lines.append(f"  python launch.py evaluate {shown(folder)} --video {shown(folder) / 'video'}")
+        lines.append(f"  python launch.py plot {shown(folder)} --x env-steps")
+        lines.append(f"  python launch.py --initial-params {shown(folder)}")
     if (folder / CURVE).exists():
-        lines.append(f"picture: {folder / CURVE}")
+        lines.append(f"picture: {shown(folder) / CURVE}")
     if (folder / TIMELINE).exists():
-        lines.append(f"timeline, for https://ui.perfetto.dev: {folder / TIMELINE}")
+        lines.append(f"timeline, for https://ui.perfetto.dev: {shown(folder) / TIMELINE}")
     if (folder / TENSORBOARD).exists():
-        lines.append(f"scalars: tensorboard --logdir {folder / TENSORBOARD}")
+        lines.append(f"scalars: tensorboard --logdir {shown(folder) / TENSORBOARD}")
     return lines
+
+
+def missing_line(missing: Mapping[str, str], folder: Path) -> str:
+    """What is not in the run folder though it should be, and why, by file name."""
+    files = ", ".join(f"{name} ({why})" for name, why in sorted(missing.items()))
+    return f"error: not written, or not whole, in {shown(folder)}: {files}"
+
+
+def _about_network(summary: dict[str, Any]) -> str:
+    """Which network was saved."""
+    version = summary["saved_learner_steps"]
+    if version is None:
+        return f"no {Q_NETWORK}: the run ended before there was a network that somebody could still hand out"
+    if Q_NETWORK in summary["missing_files"]:
+        return f"{Q_NETWORK} could not be saved"
+    if summary["solved"]:
+        return f"{Q_NETWORK} is the confirmed network, of learner step {version:,}"
+    return f"{Q_NETWORK} is the network of learner step {version:,}"
 
 
 def _verdict(summary: dict[str, Any], env: str, goal: float | None) -> str:

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from common import run_files
 from common.config import BadInput, Config
+from common.params import layer_shapes
+from common.run_files import TIMELINE
 from driver.clock import process_age_seconds
 from driver.cluster.code_for_nodes import is_submitted_job
 from driver.cluster.placement import Placement
 from driver.cluster.watch import CLUSTER
 from driver.opening import open_session
 from driver.planning import Plan, make_plan
-from driver.ray_environment import RayDidNotStart, cluster_address
-from driver.reporting import run_folder
+from driver.probe.process import Probe
+from driver.ray_environment import cluster_address
 from driver.reporting.display import Display
 from driver.reporting.profile import print_start, print_time_use
 from driver.reporting.ray_metrics import RayMetrics
+from driver.reporting.reserve import Reserve
+from driver.reporting.run_dir import CLAIM, claim, new_run_dir, shown
 from driver.reporting.run_folder import RunFolder
 from driver.reporting.timeline import draw_timeline
 from driver.session import RaySession
-from driver.signals import StoppedEarly, StopSignals
-from driver.summary import closing_lines, summarize_run
+from driver.signals import StopSignals
+from driver.summary import closing_lines, missing_line, summarize_run
 from driver.supervision.outcome import Outcome
 from driver.supervision.supervisor import Supervisor
 from driver.supervision.topology import Topology
@@ -34,55 +41,67 @@ if TYPE_CHECKING:
     from driver.cluster.head import Head
 
 
+_MOMENT_SECONDS = 0.1
+_FILE_BYTES = 64 * 1024  # of a file beside its numbers, and of the summary
+
 BuildTopology = Callable[[Plan, str, Placement], Topology]
 
 
-def train(config: Config, build_topology: BuildTopology, signals: StopSignals) -> int:
+def train(config: Config, build_topology: BuildTopology, probe: Probe, signals: StopSignals) -> int:
     """The whole of `launch.py train`. Returns the exit code. Raises BadInput before anything has started."""
-    plan = make_plan(config, embedded=_is_embedded(config))
     run = config.run
-    path = Path(run.run_dir) if run.run_dir else run_folder.default_run_dir(run.env, run.seed)
-    display = Display(plan.config, plan.solved_return)
-    with _folder_and_session(path, plan, display, signals) as (ray_session, place):
+    with new_run_dir(run.run_dir, run.env, run.seed, signals) as path:
+        plan = make_plan(config, probe.described(), embedded=_is_embedded(config))
+        hold_room(path, plan)
+        display = Display(plan.config, plan.solved_return)
+        with _session(plan, display, probe, signals) as (ray_session, place):
 
-        def build(plan: Plan, namespace: str) -> Topology:
-            return build_topology(plan, namespace, place)
+            def build(plan: Plan, namespace: str) -> Topology:
+                return build_topology(plan, namespace, place)
 
-        summary = run_once(plan, path, display, signals, build, process_age_seconds, ray_session.head)
-    return exit_code(summary["stopped_by"])
+            summary = run_once(plan, path, display, signals, build, process_age_seconds, ray_session.head)
+    return exit_code(summary)
 
 
 def compare(
-    config: Config, networks: Sequence[str], seeds: int, build_topology: BuildTopology, signals: StopSignals
+    config: Config,
+    networks: Sequence[str],
+    seeds: int,
+    build_topology: BuildTopology,
+    probe: Probe,
+    signals: StopSignals,
 ) -> int:
     """The whole of `launch.py compare`: its runs one after the other in one Ray session. Returns the exit code."""
     from analysis import compare as comparison
 
     run = config.run
-    path = Path(run.run_dir) if run.run_dir else run_folder.default_run_dir(run.env, run.seed, kind="compare-")
-    entries = comparison.plan_entries(config, networks, seeds, path)
-    plans = {entry.path: make_plan(entry.config, embedded=_is_embedded(config)) for entry in entries}
-    first = plans[entries[0].path]
-    display = Display(config, first.solved_return)
-    with _folder_and_session(path, first, display, signals) as (ray_session, place):
+    with new_run_dir(run.run_dir, run.env, run.seed, signals, kind="compare-") as path:
+        entries = comparison.plan_entries(config, networks, seeds, path)
+        environment = probe.described()
+        plans = {entry.path: make_plan(entry.config, environment, _is_embedded(config)) for entry in entries}
+        first = plans[entries[0].path]
+        display = Display(config, first.solved_return)
+        with _session(first, display, probe, signals) as (ray_session, place):
 
-        def build(plan: Plan, namespace: str) -> Topology:
-            return build_topology(plan, namespace, place)
+            def build(plan: Plan, namespace: str) -> Topology:
+                return build_topology(plan, namespace, place)
 
-        def train_once(config: Config, run_path: Path) -> dict[str, Any]:
-            run_folder.create_run_dir(run_path)
-            began = time.monotonic()
+            def train_once(config: Config, run_path: Path) -> dict[str, Any]:
+                claim(run_path)
+                began = time.monotonic()
 
-            def seconds() -> float:
-                return time.monotonic() - began
+                def seconds() -> float:
+                    return time.monotonic() - began
 
-            return run_once(plans[run_path], run_path, display, signals, build, seconds, ray_session.head)
+                return run_once(plans[run_path], run_path, display, signals, build, seconds, ray_session.head)
 
-        rows = comparison.compare(entries, path, train_once)
+            rows = comparison.compare(entries, path, train_once)
+        with suppress(OSError):
+            (path / CLAIM).unlink()
     comparison.print_table(rows, display.console)
-    display.say(f"table: {path / comparison.TABLE}")
-    display.say(f"picture: {path / comparison.CHART}")
-    return exit_code(rows[-1]["stopped_by"])
+    display.say(f"table: {shown(path) / comparison.TABLE}")
+    display.say(f"picture: {shown(path) / comparison.CHART}")
+    return exit_code(rows[-1])
 
 
 def run_once(
@@ -99,10 +118,14 @@ def run_once(
     `build` gets the plan and Ray's namespace for the run. `seconds`: since the start that seconds_to_solve counts from.
     `head`: of the cluster, if this is one.
     """
-    with closing(RunFolder(path, plan.config.run.tensorboard)) as folder:
+
+    def warn(line: str) -> None:
+        display.say(line, style="yellow")
+
+    with closing(RunFolder(path, plan.config.run.tensorboard, warn, _reserve_bytes(plan))) as folder:
         folder.write_config(plan.config, plan.environment, plan.solved_return)
-        display.say(f"run folder: {path}")
-        if is_submitted_job() and not path.is_absolute():
+        display.say(f"run folder: {shown(path)}")
+        if is_submitted_job() and Path.cwd() in path.parents:
             display.say(
                 "it lies in the submitted job's copy of the code, which Ray deletes later; to keep it, give "
                 "--run-dir an absolute path",
@@ -116,30 +139,40 @@ def run_once(
         return _write_end(plan, folder, display, outcome, seconds)
 
 
-def exit_code(stopped_by: str) -> int:
-    """0 solved or a limit reached, 1 error, 130 and 143 for the signals."""
-    return {"error": 1, "interrupted": 130, "terminated": 143}.get(stopped_by, 0)
+def exit_code(summary: Mapping[str, Any]) -> int:
+    """0 solved or a limit reached, 1 error or a missing file, 130 and 143 for the signals."""
+    if summary["missing_files"]:
+        return 1
+    return {"error": 1, "interrupted": 130, "terminated": 143}.get(summary["stopped_by"], 0)
+
+
+def hold_room(path: Path, plan: Plan) -> None:
+    """For the last files of a run. Raises BadInput where there is none."""
+    try:
+        Reserve(path / CLAIM, _reserve_bytes(plan)).hold()
+    except OSError as error:
+        raise BadInput(
+            f"--run-dir {path}: has no room even for the networks ({error.strerror}); name a folder on another disk"
+        ) from None
+
+
+def _reserve_bytes(plan: Plan) -> int:
+    """Both networks, each written beside the one before it, and the summary."""
+    shapes = layer_shapes(plan.environment.observation_size, plan.config.network.hidden, plan.environment.action_count)
+    network = sum(math.prod(shape) for shape in shapes.values()) * np.dtype(np.float32).itemsize
+    return 3 * (network + _FILE_BYTES) + _FILE_BYTES
 
 
 @contextmanager
-def _folder_and_session(
-    path: Path, plan: Plan, display: Display, signals: StopSignals
+def _session(
+    plan: Plan, display: Display, probe: Probe, signals: StopSignals
 ) -> Iterator[tuple[RaySession, Placement]]:
-    """A new folder and a Ray session with our signal handlers. Leaves no folder behind where there is no run."""
-    created = [folder for folder in (path, *path.parents) if not folder.exists()]
-
-    def remove() -> None:
-        with suppress(OSError):  # somebody else put something there
-            for folder in created:
-                folder.rmdir()
-
-    run_folder.create_run_dir(path)
+    """A Ray session with our signal handlers, for an environment that has been tried."""
+    complaints = probe.complaints(_MOMENT_SECONDS)  # most are there by now, and then nothing need start
+    ray_session, place = open_session(plan, display, signals)
     try:
-        ray_session, place = open_session(plan, display, signals, remove)
-    except (BadInput, StoppedEarly, RayDidNotStart):
-        remove()
-        raise
-    try:
+        for line in (probe.complaints() if complaints is None else complaints) or ():
+            display.say(line, style="yellow")
         yield ray_session, place
     finally:
         ray_session.close()
@@ -152,15 +185,18 @@ def _write_end(
     summary = summarize_run(plan.config, outcome, seconds())
     if outcome.failure:
         display.say(f"error in the {outcome.failure.role}: {outcome.failure.text}", style="red")
-    folder.flush()
     folder.write_summary(summary)
-    for name, content in outcome.networks.items():
-        folder.write_network(name, content)
+    missing = folder.finish()
+    if missing:
+        summary["missing_files"] = sorted(missing)
+        folder.write_summary(summary)
     _draw(folder.path)
     if plan.config.run.timeline and not (outcome.failure and outcome.failure.role == CLUSTER):  # Ray would wait for it
-        draw_timeline(folder.path, began=time.time() - seconds())
+        folder.write_extra(TIMELINE, lambda: draw_timeline(folder.path, began=time.time() - seconds()))
     for line in closing_lines(summary, folder.path, plan.environment, plan.solved_return):
         display.say(line)
+    if missing:
+        display.say(missing_line(missing, folder.path), style="red")
     if plan.config.run.profile:
         print_start(outcome.ready_seconds, outcome.first_learner_step_seconds, display.console)
         if outcome.progress is not None:

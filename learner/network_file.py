@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from common.types import Params
+
+
+class NetworkFile(NamedTuple):
+    """A network as it lies on the disk."""
+
+    version: int  # learner steps
+    content: bytes
+
+
+def network_file(params: Params) -> NetworkFile:
+    """Of these params."""
+    return NetworkFile(params.version, encode_network(params.arrays))
 
 
 def encode_network(arrays: Mapping[str, NDArray[np.float32]]) -> bytes:

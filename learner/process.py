@@ -9,13 +9,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from common.config import BadInput, LearnerConfig
 from common.types import Params
 from learner.learner_stats import LearnerStats
-from learner.network_file import encode_network
+from learner.network_file import NetworkFile, network_file
 
 if TYPE_CHECKING:
     import torch
@@ -56,9 +53,13 @@ class LearnerProcess:
         """See Learner.stats."""
         return self._learner.stats()
 
-    def encode(self, arrays: dict[str, NDArray[np.float32]]) -> bytes:
-        """See encode_network; here, where torch is at hand."""
-        return encode_network(arrays)
+    def network_file(self) -> NetworkFile:
+        """Of the newest params."""
+        return network_file(self._learner.newest())
+
+    def encode(self, params: Params) -> NetworkFile:
+        """Of any params, here where torch is at hand."""
+        return network_file(params)
 
 
 def _device(gpus: float) -> torch.device:

@@ -37,12 +37,13 @@ def test_modules_do_without_heavy_imports(modules: str, absent: str) -> None:
         ("reporting", set()),
         ("cluster", set()),
         ("embedded", set()),
+        ("probe", set()),
         ("supervision", {"reporting", "cluster"}),
     ],
 )
 def test_the_drivers_packages_import_each_other_in_one_direction(package: str, others: set[str]) -> None:
     packages = {path.parent.name for path in (ROOT / "driver").glob("*/__init__.py")}
-    assert packages == {"reporting", "cluster", "embedded", "supervision"}
+    assert packages == {"reporting", "cluster", "embedded", "probe", "supervision"}
     code = "".join(path.read_text() for path in (ROOT / "driver" / package).rglob("*.py"))
     imported = set(re.findall(r"^\s*(?:from|import) driver\.(\w+)", code, re.MULTILINE)) & packages
     assert imported <= {package, *others}

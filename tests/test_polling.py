@@ -91,7 +91,9 @@ class Scene:
 
     def answer(self, actor_id: int) -> None:
         seconds = dict.fromkeys(ACTIVITIES["actors"], 0.0)
-        self.calls.answer(f"actor-{actor_id}", ActorStats(actor_id, 0, 0.0, 1, waiting=False, seconds=seconds))
+        self.calls.answer(
+            f"actor-{actor_id}", ActorStats(actor_id, 0, 0.0, 1, waiting=False, seconds=seconds, heard=())
+        )
 
     def _running(self, name: str) -> Role:
         return Role(name, create=lambda: None, ready=True, running=True)

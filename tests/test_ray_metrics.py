@@ -113,8 +113,9 @@ def learner_stats(**changes: Any) -> LearnerStats:
 def actor_stats(actor_id: int, version: int, age: float | None, waiting_seconds: float = 0.0) -> ActorStats:
     seconds = dict.fromkeys(ACTIVITIES["actors"], 0.0) | {"waiting": waiting_seconds}
     return ActorStats(
-        actor_id=actor_id, params_version=version, params_age_seconds=age, chunks=1, waiting=False, seconds=seconds
-    )
+        actor_id=actor_id, params_version=version, params_age_seconds=age, chunks=1, waiting=False, seconds=seconds,
+        heard=(),
+    )  # fmt: skip
 
 
 def progress(**changes: Any) -> Progress:

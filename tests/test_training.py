@@ -29,6 +29,7 @@ from common.config import (
     RunConfig,
     rows_per_call,
 )
+from common.environment import probe
 from driver.cluster.placement import Placement
 from driver.planning import Plan, make_plan
 from driver.reporting.display import Display
@@ -67,7 +68,7 @@ def train(
 ) -> dict[str, Any]:
     """One run in an empty folder; its summary."""
     path.mkdir(exist_ok=True)
-    plan = make_plan(config, embedded=True)
+    plan = make_plan(config, probe(config.run.env, config.run.env_args), embedded=True)
     began = time.monotonic()
     display = Display(plan.config, plan.solved_return)
     return run_once(plan, path, display, signals or StopSignals(), build, lambda: time.monotonic() - began)

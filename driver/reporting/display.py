@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +18,7 @@ from driver.reporting.progress import Progress
 
 _FIRST_PLAIN_SECONDS = 2.0
 _MOST_PLAIN_SECONDS = 60.0
+_MOST_HEARD = 10  # lines of the environment's code
 
 
 class Display:
@@ -28,6 +30,7 @@ class Display:
         self._live: Live | None = None
         self._interval = _FIRST_PLAIN_SECONDS
         self._last_plain = time.monotonic()
+        self._heard: set[str] = set()
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -45,6 +48,17 @@ class Display:
     def say(self, line: str, style: str | None = None) -> None:
         """One line that stays."""
         self.console.print(line, style=style, markup=False)
+
+    def hear(self, role: str, lines: Sequence[str]) -> None:
+        """What the environment's code in a role printed and warned of: each line once, whoever says it first."""
+        for text in lines:
+            if text in self._heard or len(self._heard) > _MOST_HEARD:
+                continue
+            self._heard.add(text)
+            if len(self._heard) > _MOST_HEARD:
+                self.say("the environment says more; all of it is in the logs of Ray's workers", style="yellow")
+            else:
+                self.say(f"the environment in {role} says: {text}", style="yellow")
 
     def starting(self, what: str) -> None:
         """Before there is any progress; only a terminal shows it."""

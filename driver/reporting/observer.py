@@ -76,6 +76,7 @@ class Observer:
     def take_actor(self, process: str, stats: ActorStats) -> None:
         """An actor's statistics, of this process."""
         self._actors.take(process, stats)
+        self._display.hear(f"actor-{stats.actor_id}", stats.heard)
 
     def take_evaluator_seconds(self, seconds: dict[str, float]) -> None:
         """Where the evaluator's time went."""

@@ -1,7 +1,6 @@
 """The run folder: the files of one run, listed in the README.
 
-Tables are folders of Parquet parts. A part is written under another name and renamed, so a killed run loses only what
-was not flushed yet, and readers never see half a part.
+A file that cannot be written does not end the run: it is said once, and tried again when it is next due.
 """
 
 from __future__ import annotations
@@ -10,63 +9,58 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
-import re
 import subprocess
 import sys
 import time
-import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.config import BadInput, Config
+from common.config import Config
 from common.process import this_process
 from common.run_files import CONFIG, EPISODES, FLUSH_SECONDS, METRICS, SUMMARY, TENSORBOARD
-from common.time_use import columns
 from common.types import EnvironmentSpec, Look
+from driver.reporting.parts import PartWriter, episode_schema, metrics_schema
 from driver.reporting.progress import Progress
+from driver.reporting.reserve import Reserve
+from driver.reporting.run_dir import CLAIM
 from driver.reporting.tensorboard import EventFile
 from replay_server.episode_log import EpisodeRows
 
 _PACKAGES = ["torch", "gymnasium", "numpy", "ray", "pyarrow", "matplotlib"]
-
-
-def default_run_dir(env: str, seed: int, kind: str = "") -> Path:
-    """`runs/<time>-<env>-<seed>`."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", env)
-    return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{kind}{name}-{seed}"
-
-
-def create_run_dir(path: Path) -> Path:
-    """Makes the folder. Raises BadInput unless it is new or empty, and writable."""
-    try:
-        if path.exists() and not path.is_dir():
-            raise BadInput(f"--run-dir {path}: is a file, and nothing is overwritten; name a new or empty folder")
-        if path.exists() and any(path.iterdir()):
-            raise BadInput(f"--run-dir {path}: is not empty, and nothing is overwritten; name a new or empty folder")
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise BadInput(f"--run-dir {path}: cannot be written ({error.strerror}); name a folder that can") from None
-    return path
+_MOST_ROWS_KEPT = 100_000  # that wait for a disk which takes them again
 
 
 class RunFolder:
     """Writes one run's files."""
 
-    def __init__(self, path: Path, tensorboard: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        tensorboard: bool = False,
+        say: Callable[[str], None] = print,
+        reserve_bytes: int = 0,
+    ) -> None:
+        """`say` gets a line for each file that cannot be written. `reserve_bytes`: room kept for the last files."""
         self.path = path
-        self._event_file = EventFile(path / TENSORBOARD) if tensorboard else None
+        self._say = say
+        self._reserve = Reserve(path / CLAIM, reserve_bytes)
+        self._failed: dict[str, str] = {}  # by file name: why its last writing failed
+        self._told: set[str] = set()
+        self._whole: dict[str, bytes] = {}  # by file name: what is written once
         self._episodes = PartWriter(path / EPISODES)
         self._metrics = PartWriter(path / METRICS)
         self._episode_columns: list[dict[str, NDArray[Any]]] = []
         self._metric_rows: list[dict[str, Any]] = []
         self._flushed = time.monotonic()
+        self._event_file: EventFile | None = None
+        self._try(CLAIM, self._reserve.hold)
+        if tensorboard:
+            self._try(TENSORBOARD, self._open_event_file)
 
     def write_config(self, config: Config, environment: EnvironmentSpec, solved_return: float | None) -> None:
         """Every setting as resolved, and what the run was made with."""
@@ -86,11 +80,15 @@ class RunFolder:
             "command_line": sys.argv,
             "process": this_process()._asdict(),
         }
-        self._write_json(CONFIG, content)
+        self._write_whole(CONFIG, _json(content))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """At every end."""
-        self._write_json(SUMMARY, summary)
+        self._write_whole(SUMMARY, _json(summary))
+
+    def write_network(self, name: str, content: bytes) -> None:
+        """As encode_network made it."""
+        self._write_whole(name, content)
 
     def add_episodes(self, rows: list[EpisodeRows], first_number: int, seconds: float) -> None:
         """Finished episodes, in the order in which the replay server took them."""
@@ -139,110 +137,99 @@ class RunFolder:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what has come in."""
+        """Writes what has come in; what cannot be written is kept for the next time."""
+        if self._try(EPISODES, self._flush_episodes):
+            self._episode_columns.clear()
+        if self._try(METRICS, self._flush_metrics):
+            self._metric_rows.clear()
+        del self._episode_columns[:-_MOST_ROWS_KEPT], self._metric_rows[:-_MOST_ROWS_KEPT]
+        if self._event_file:
+            self._try(TENSORBOARD, self._event_file.flush)
+        self._flushed = time.monotonic()
+
+    def write_extra(self, name: str, write: Callable[[], object]) -> None:
+        """A file that somebody else writes, and that nobody misses."""
+        self._try(name, write)
+
+    def finish(self) -> dict[str, str]:
+        """The last rows, in the room that nothing else needs now. Returns what is missing: by file name, why.
+
+        It may be called again.
+        """
+        self._reserve.give_up()
+        for name, content in self._whole.items():
+            if not (self.path / name).exists():  # somebody has deleted it
+                self._write_whole(name, content)
+        self.flush()
+        lost = {EPISODES: self._episodes.lost(), METRICS: self._metrics.lost()}
+        gone = {name: f"{parts} of its parts were deleted" for name, parts in lost.items() if parts}
+        return {name: why for name, why in {**gone, **self._failed}.items() if name not in (CLAIM, TENSORBOARD)}
+
+    def close(self) -> None:
+        """Nothing is added after this."""
+        self._reserve.give_up()
+        if self._event_file:
+            self._try(TENSORBOARD, self._event_file.close)
+
+    def _open_event_file(self) -> None:
+        self._event_file = EventFile(self.path / TENSORBOARD)
+
+    def _flush_episodes(self) -> None:
         import pyarrow as pa  # here, because the start should not wait for it
 
         schema = episode_schema()
         pieces = [pa.table(columns, schema=schema) for columns in self._episode_columns]
         self._episodes.write(pa.concat_tables(pieces) if pieces else schema.empty_table())
+
+    def _flush_metrics(self) -> None:
+        import pyarrow as pa
+
         self._metrics.write(pa.Table.from_pylist(self._metric_rows, schema=metrics_schema()))
-        self._episode_columns.clear()
-        self._metric_rows.clear()
-        if self._event_file:
-            self._event_file.flush()
-        self._flushed = time.monotonic()
-
-    def close(self) -> None:
-        """Nothing is added after this; a summary and networks may still be written."""
-        if self._event_file:
-            self._event_file.close()
-
-    def write_network(self, name: str, content: bytes) -> None:
-        """As encode_network made it."""
-        temporary = self.path / f".{name}"
-        temporary.write_bytes(content)
-        temporary.rename(self.path / name)
 
     def _add_metrics(self, row: dict[str, Any]) -> None:
         self._metric_rows.append(row)
-        if self._event_file:
-            self._event_file.add(row, time.time())
+        if (event_file := self._event_file) is not None:
+            self._try(TENSORBOARD, lambda: event_file.add(row, time.time()))
 
-    def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
+    def _write_whole(self, name: str, content: bytes) -> None:
+        """Under another name, then renamed: whoever reads it has the whole of it, old or new."""
         temporary = self.path / f".{name}"
-        temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")
-        temporary.rename(self.path / name)
 
+        def write() -> None:
+            try:
+                temporary.write_bytes(content)
+                temporary.rename(self.path / name)
+            except OSError:
+                with suppress(OSError):
+                    temporary.unlink()
+                raise
 
-class PartWriter:
-    """A folder of Parquet parts, `part-00000.parquet` and so on, that reads as one table."""
+        self._whole[name] = content
+        self._try(name, lambda: self._reserve.spend(write))
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._part = 0
-
-    def write(self, table: Any) -> None:
-        """One part; the first is written even without rows, so that the folder reads."""
-        import pyarrow.parquet as pq
-
-        if table.num_rows == 0 and self._part:
-            return
-        self._folder.mkdir(exist_ok=True)
-        name = f"part-{self._part:05d}.parquet"
-        temporary = self._folder / f".{name}"  # readers skip names with a leading dot
-        pq.write_table(table, temporary)
-        temporary.rename(self._folder / name)
-        self._part += 1
-
-
-def episode_schema() -> Any:
-    """The columns of episodes.parquet."""
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            ("episode", pa.int64()),
-            ("seconds", pa.float64()),
-            ("env_steps", pa.int64()),
-            ("learner_steps", pa.int64()),
-            ("actor_id", pa.int32()),
-            ("incarnation", pa.int32()),
-            ("episode_return", pa.float64()),
-            ("length_env_steps", pa.int64()),
-            ("epsilon", pa.float32()),
-            ("params_version", pa.int64()),
-        ]
-    )
-
-
-def metrics_schema() -> Any:
-    """The columns of metrics.parquet: Progress, and those of looks; what a row's kind lacks is null."""
-    import pyarrow as pa
-
-    types = {int: pa.int64(), float: pa.float64(), str: pa.string()}
-    hints = {name: hint for name, hint in typing.get_type_hints(Progress).items() if name != "time_use"}
-    progress = [(name, types[(typing.get_args(hint) or (hint,))[0]]) for name, hint in hints.items()]
-    return pa.schema(
-        [
-            ("kind", pa.string()),
-            *progress,
-            *((name, pa.float64()) for name in columns()),
-            ("evaluation_std", pa.float64()),
-            ("evaluation_interval_low", pa.float64()),
-            ("evaluation_interval_high", pa.float64()),
-            ("evaluation_min", pa.float64()),
-            ("evaluation_max", pa.float64()),
-            ("evaluation_episodes", pa.int64()),
-            ("evaluation_seed", pa.int64()),
-            ("solved", pa.bool_()),
-        ]
-    )
+    def _try(self, name: str, write: Callable[[], object]) -> bool:
+        """Whether it went well. Says once for each file what could not be written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
+            write()
+        except OSError as error:
+            self._failed[name] = why = error.strerror or str(error)
+            if name not in self._told:
+                self._told.add(name)
+                self._say(f"{self.path / name} cannot be written ({why}); the run goes on")
+            return False
+        self._failed.pop(name, None)
+        return True
 
 
 def flat_settings(config: Config) -> dict[str, Any]:
     """Every setting under the name that its option has."""
     sections = [getattr(config, section.name) for section in dataclasses.fields(config)]
     return {field.name: getattr(section, field.name) for section in sections for field in dataclasses.fields(section)}
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, default=str) + "\n").encode()
 
 
 def _git_commit() -> str | None:

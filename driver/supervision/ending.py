@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
-from common.run_files import LAST_Q_NETWORK, Q_NETWORK
 from common.types import Params
 from driver.reporting.observer import Observer
+from driver.supervision.networks import Networks
 from driver.supervision.topology import LOOKS_GROUP, Role, Roles
 from learner.client import CONTROL_GROUP
-from learner.network_file import encode_network
+from learner.network_file import NetworkFile, network_file
 from replay_server.stats import ReplayReport
 
 Who = TypeVar("Who", str, int)
@@ -24,7 +24,7 @@ _ANSWER_SECONDS = 1.0  # for a last question to a role
 
 
 class Ending:
-    """In this order: stop, ask, newest_params, network_files."""
+    """In this order: stop, ask_for_looks, fetch_networks, ask."""
 
     def __init__(self, roles: Roles, observer: Observer) -> None:
         self._roles = roles
@@ -39,37 +39,32 @@ class Ending:
         if runs:
             ray.wait(list(runs), num_returns=len(runs), timeout=_STOP_SECONDS)
 
-    def ask(self, take_replay: Callable[[ReplayReport], object]) -> None:
-        """What the roles have to say after their last poll."""
+    def ask_for_looks(self) -> None:
+        """Those that the driver has not seen; one may have confirmed what is to be saved."""
         _ask(
             self._roles.evaluator, "next_looks", self._observer.take_looks, self._observer.looks_seen, group=LOOKS_GROUP
         )
+
+    def ask(self, take_replay: Callable[[ReplayReport], object]) -> None:
+        """What the roles have to say after their last poll."""
         _ask(self._roles.evaluator, "seconds", self._observer.take_evaluator_seconds)
         self._ask_actors()
         _ask(self._roles.learner, "stats", self._observer.take_learner)
         self._ask_shards()
         _ask(self._roles.replay, "report", take_replay, self._observer.episodes_seen, group=None)
 
-    def newest_params(self) -> Params | None:
-        """Of the evaluator, which has a copy of its own, or else of the learner."""
-        answers: list[Params | None] = []
-        for role in (self._roles.evaluator, self._roles.learner):
-            _ask(role, "newest", answers.append)
-            if answers and answers[-1] is not None:
-                return answers[-1]
-        return None
-
-    def network_files(self, newest: Params | None) -> dict[str, bytes]:
-        """By name: the confirmed params, or else the newest, and the newest."""
-        files: dict[str, bytes] = {}
-        if newest is not None:
-            files[LAST_Q_NETWORK] = self._encode(newest)
+    def fetch_networks(self, networks: Networks) -> None:
+        """Whatever is newer than what the driver has, of whoever still answers."""
         solved = self._observer.solved
-        if solved is not None:
-            files[Q_NETWORK] = self._encode(solved.params)
-        elif newest is not None:
-            files[Q_NETWORK] = files[LAST_Q_NETWORK]
-        return files
+        if solved is not None and networks.confirmed is None:
+            networks.take_confirmed(self._encode(solved.params))
+        looked_at: list[Params | None] = []
+        _ask(self._roles.evaluator, "newest", looked_at.append)
+        if not looked_at or looked_at[0] is None:
+            _ask(self._roles.learner, "network_file", networks.take)
+        elif networks.newest is None or looked_at[0].version > networks.newest.version:
+            # The version that the last look was about; the learner may have published another one since.
+            networks.take(self._encode(looked_at[0]))
 
     def _ask_actors(self) -> None:
         asked = {role.call("stats", group=CONTROL_GROUP): role.process for role in self._roles.actors if role.ready}
@@ -81,11 +76,11 @@ class Ending:
         for shard, stats in _answers(asked):
             self._observer.take_shard(shard, stats)
 
-    def _encode(self, params: Params) -> bytes:
+    def _encode(self, params: Params) -> NetworkFile:
         """By the learner, which has torch at hand, while it answers."""
-        encoded: list[bytes] = []
-        _ask(self._roles.learner, "encode", encoded.append, params.arrays)
-        return encoded[0] if encoded else encode_network(params.arrays)
+        encoded: list[NetworkFile] = []
+        _ask(self._roles.learner, "encode", encoded.append, params)
+        return encoded[0] if encoded else network_file(params)
 
 
 def _answers(asked: dict[Any, Who]) -> Iterator[tuple[Who, Any]]:

@@ -31,5 +31,4 @@ class Outcome:
     first_learner_step_seconds: float | None = None  # since the start that seconds_to_solve counts from
     ready_seconds: dict[str, float] = field(default_factory=dict)  # likewise, when each role first came up
     nodes: dict[str, str] | None = None  # of a cluster, by role: where its last process was
-    newest_version: int | None = None  # of the params that somebody still had
-    networks: dict[str, bytes] = field(default_factory=dict)  # by file name
+    saved_version: int | None = None  # of the params in q_network.pth; None where nobody ever had any

@@ -28,6 +28,7 @@ from driver.reporting.run_folder import RunFolder
 from driver.signals import StopSignals
 from driver.supervision.calls import Calls
 from driver.supervision.ending import Ending
+from driver.supervision.networks import Networks
 from driver.supervision.outcome import Failure, Outcome
 from driver.supervision.polling import Polling
 from driver.supervision.replacing import Replacing
@@ -80,6 +81,7 @@ class Supervisor:
         self._head = head
         self._watches = [watch_head(head)] if head else []
         self._polling = Polling(self._roles, self._calls, self._observer, display, lambda: self._replacing.count)
+        self._networks = Networks(self._roles.learner, self._calls, folder)
         self._runs: dict[str, Any] = {}  # role name -> ref of its `run`
         self._started = False
         self._stopped_by: str | None = None
@@ -99,10 +101,10 @@ class Supervisor:
             ending = Ending(self._roles, self._observer)
             reached_a_limit = self._stopped_by in ("max_env_steps", "max_learner_steps", "max_seconds")
             ending.stop([] if self._failure else self._outstanding_runs(), final_look=reached_a_limit)
+            ending.ask_for_looks()
+            ending.fetch_networks(self._networks)
             ending.ask(self._polling.observe)
             self._polling.export()
-            newest = ending.newest_params()
-            networks = ending.network_files(newest)
         finally:
             for role in self._starting.created():
                 ray.kill(role.handle)
@@ -116,8 +118,7 @@ class Supervisor:
             first_learner_step_seconds=self._observer.first_learner_step_seconds,
             ready_seconds=self._starting.ready_seconds,
             nodes=self._nodes() if self._head else None,
-            newest_version=newest.version if newest else None,
-            networks=networks,
+            saved_version=self._networks.saved_version,
         )
 
     def _nodes(self) -> dict[str, str]:
@@ -144,6 +145,7 @@ class Supervisor:
             self._check_readiness()
         if self._started:
             self._polling.poll_if_due()
+            self._networks.fetch_if_due()
         self._folder.flush_if_due()
 
     def _end(self, stopped_by: str) -> None:
@@ -278,6 +280,8 @@ class Supervisor:
 
     def _take_looks_and_ask_again(self, reply: LooksReply) -> None:
         self._observer.take_looks(reply)
+        if reply.confirmed is not None:
+            self._networks.fetch_confirmed(reply.confirmed)
         if self._observer.solved and self._config.evaluator.stop_when_solved:
             self._end("solved")
         self._ask_for_looks()

@@ -1,0 +1,304 @@
+"""One copy of the user's environment, whose answers are what Gymnasium says they should be, or a sentence about them.
+
+Odd answers that can only mean one thing are taken, with a warning once in a process. What the rest of the system needs
+of an environment is all that passes: infos, which nobody here reads, end at this door.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+
+from common.env_args import arguments
+from common.seeding import environment_seeds
+from common.user_code import blame, in_user_code
+
+T = TypeVar("T")
+Info = dict[str, Any]
+
+_EXPECTED_OF_STEP = "(observation, reward, terminated, truncated, info), as Gymnasium does"
+_EXPECTED_OF_RESET = "(observation, info), as Gymnasium does"
+
+
+def make_single(
+    env_id: str, args: Sequence[str] = (), index: int = 0, render_mode: str | None = None
+) -> PlainEnvironment:
+    """Copy `index`. Raises what the environment's code raises, but nothing that would end the process silently."""
+    named = arguments(args, index)
+    if render_mode is not None:
+        named["render_mode"] = render_mode
+    env = guarded(gymnasium.make, env_id, disable_env_checker=True, **named)
+    # Gymnasium's own wrappers unpack what the environment returns: an odd number of values is to be named before that.
+    if isinstance(env, gymnasium.Wrapper):
+        innermost = env
+        while isinstance(innermost.env, gymnasium.Wrapper):
+            innermost = innermost.env
+        innermost.env = _RightlyShaped(innermost.env, env_id)
+    return PlainEnvironment(env, env_id)
+
+
+def import_environment(env_id: str) -> EnvSpec:
+    """Imports the environment's code without running its constructor. Returns what it is registered as."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        guarded(importlib.import_module, module)
+    spec = _newest_spec(name)
+    if isinstance(spec.entry_point, str):
+        guarded(importlib.import_module, spec.entry_point.partition(":")[0])
+    return spec
+
+
+def guarded(function: Callable[..., T], *positional: Any, **named: Any) -> T:
+    """Calls the user's code. What would end a process without a word, such as sys.exit(), becomes a RuntimeError."""
+    try:
+        return function(*positional, **named)
+    except (Exception, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        if hasattr(error, "ray_terminate_msg"):  # Ray's answer to a SIGTERM that came meanwhile
+            raise
+        called = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {error!r}"
+        raise RuntimeError(f"the environment {called}") from error
+
+
+def why_not_made(env_id: str, args: Sequence[str], error: BaseException) -> str:
+    """The setting, what is wrong and what would work, of anything that `make_single` raises."""
+    for setting in args:
+        if f"unexpected keyword argument '{setting.partition('=')[0]}'" in str(error):
+            return f"--env-args {setting}: {blame(error)}; leave it out"
+    while isinstance(error.__cause__, ModuleNotFoundError):  # Gymnasium's own words around it
+        error = error.__cause__
+    module = env_id.rpartition(":")[0]
+    unknown_module = isinstance(error, ModuleNotFoundError) and module.startswith(error.name or " ")
+    unknown_id = isinstance(error, gymnasium.error.Error) and not in_user_code(error)
+    if unknown_module or unknown_id:
+        return f"--env {env_id}: {' '.join(str(error).split())}; use a registered Gymnasium id, or module:id"
+    return f"--env {env_id}: {blame(error)}"
+
+
+@functools.cache
+def warn_once(text: str) -> None:
+    """A warning, whatever the filters say of repetitions."""
+    warnings.warn(text, stacklevel=2)
+
+
+class _RightlyShaped(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Raises unless `reset` gives a pair and `step` five values; goes around the environment itself."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], env_id: str) -> None:
+        super().__init__(env)
+        self._id = env_id
+        _check_reset_takes_a_seed(env, env_id)
+
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Any, Info]:
+        return _pair(self._id, self.env.reset(seed=seed, options=options)), {}
+
+    def step(self, action: Any) -> Any:
+        return _five(self._id, self.env.step(action))
+
+
+class PlainEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Goes around everything: observations of the space's dtype and shape, float rewards, bool flags, no infos."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], env_id: str) -> None:
+        super().__init__(env)
+        self._id = env_id
+        self._space = env.observation_space
+        self._dtype, self._shape = self._space.dtype, self._space.shape
+        self._plain = isinstance(self._space, spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete)
+        self._discrete = isinstance(self._space, spaces.Discrete)
+
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Any, Info]:
+        """See Gymnasium; a seed also decides what the spaces' `sample()` gives."""
+        if seed is not None:
+            seed_spaces(self.env, seed)
+        result = guarded(self.env.reset, seed=seed, options=options)
+        return self._right_observation("reset", _pair(self._id, result)), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, Info]:
+        """See Gymnasium."""
+        observation, reward, terminated, truncated, _ = _five(self._id, guarded(self.env.step, action))
+        if type(reward) is not float:
+            reward = _right_reward(self._id, reward)
+        if type(terminated) is not bool:
+            terminated = _right_flag(self._id, "terminated", terminated)
+        if type(truncated) is not bool:
+            truncated = _right_flag(self._id, "truncated", truncated)
+        return self._right_observation("step", observation), reward, terminated, truncated, {}
+
+    def close(self) -> None:
+        """See Gymnasium."""
+        guarded(self.env.close)
+
+    def _right_observation(self, source: str, observation: Any) -> Any:
+        if type(observation) is np.ndarray and observation.dtype == self._dtype and observation.shape == self._shape:
+            return observation
+        if self._plain or self._discrete:
+            return _fitted(f"{self._id}: {source}", observation, self._space, scalar=self._discrete)
+        return observation
+
+
+def seed_spaces(env: Any, seed: int) -> None:
+    """Gives the spaces of an environment, and of all that it wraps, streams that follow from `seed`."""
+    seeds = environment_seeds(np.random.SeedSequence(seed), 4)
+    names = ("observation_space", "action_space", "single_observation_space", "single_action_space")
+    while True:
+        for name, own_seed in zip(names, seeds, strict=True):
+            space = getattr(env, name, None)
+            if isinstance(space, spaces.Space):
+                space.seed(own_seed)
+        if not isinstance(env, gymnasium.Wrapper | gymnasium.vector.VectorWrapper):
+            return
+        env = env.env
+
+
+def _newest_spec(name: str) -> EnvSpec:
+    """The registered spec; for an id without its version that of the newest one, as in `gymnasium.make`."""
+    if name in gymnasium.registry:
+        return gymnasium.registry[name]
+    versions = [
+        spec
+        for spec in gymnasium.registry.values()
+        if spec.version is not None and spec.id == f"{name}-v{spec.version}"
+    ]
+    if not versions:
+        return gymnasium.spec(name)  # raises, and says what is near
+    return max(versions, key=lambda spec: spec.version or 0)
+
+
+def _check_reset_takes_a_seed(env: gymnasium.Env[Any, Any], env_id: str) -> None:
+    try:
+        parameters = inspect.signature(env.reset).parameters
+    except (TypeError, ValueError):  # of compiled code; then the call tells
+        return
+    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    missing = [name for name in ("seed", "options") if name not in parameters]
+    if missing:
+        raise TypeError(
+            f"{env_id}: its reset takes no {' and no '.join(missing)}, as in the old Gym API; "
+            "define reset(self, *, seed=None, options=None), as Gymnasium does"
+        )
+
+
+def _pair(env_id: str, result: Any) -> Any:
+    """The observation."""
+    if isinstance(result, tuple | list) and len(result) == 2 and (isinstance(result[1], Mapping) or result[1] is None):
+        return result[0]
+    raise ValueError(
+        f"{env_id}: reset returned {_kind(result)} and no info, as the old Gym API did; return {_EXPECTED_OF_RESET}"
+    )
+
+
+def _five(env_id: str, result: Any) -> Any:
+    if isinstance(result, tuple | list) and len(result) == 5:
+        return result
+    if isinstance(result, tuple | list) and len(result) == 4:
+        found = "4 values, as the old Gym API did"
+    else:
+        found = _kind(result)
+    raise ValueError(f"{env_id}: step returned {found}; return {_EXPECTED_OF_STEP}")
+
+
+def _right_reward(env_id: str, reward: Any) -> float:
+    if isinstance(reward, int | float | np.number | np.bool_) and not isinstance(reward, np.complexfloating):
+        return float(reward)
+    single = _only_element(reward)
+    if single is None:
+        raise ValueError(
+            f"{env_id}: step returned the reward {_shown(reward)}, {_kind(reward)}; return one number, such as "
+            "float(reward)"
+        )
+    warn_once(f"{env_id}: step returned {_kind(reward)} as the reward; return a number, such as float(reward)")
+    return float(single)
+
+
+def _right_flag(env_id: str, name: str, flag: Any) -> bool:
+    if isinstance(flag, np.bool_):
+        return bool(flag)
+    single = _only_element(flag)
+    if single is None or single not in (0, 1):
+        raise ValueError(
+            f"{env_id}: step returned {name} = {_shown(flag)}, {_kind(flag)}; return True or False, such as "
+            f"bool({name})"
+        )
+    warn_once(f"{env_id}: step returned {_kind(flag)} as {name}; return True or False, such as bool({name})")
+    return bool(single)
+
+
+def _only_element(value: Any) -> Any:
+    """The number in a number, an array or a sequence of one; None where there is not exactly one."""
+    array = _as_array(value)
+    return array.item() if array is not None and array.size == 1 and array.dtype.kind in "biuf" else None
+
+
+def _fitted(who: str, observation: Any, space: spaces.Space[Any], scalar: bool) -> Any:
+    """The observation in the space's dtype. Raises ValueError where that would change it, or where its shape differs.
+
+    Fractions are rounded to the space's dtype without a word, since all of them become float32 in the end.
+    """
+    array = _as_array(observation)
+    if array is None:
+        raise ValueError(f"{who} returned an observation that is {_kind(observation)}; return one of {space}")
+    dtype, shape = np.dtype(space.dtype), tuple(space.shape or ())
+    if scalar and array.size == 1 and array.shape != ():
+        warn_once(f"{who} returned {_kind(observation)} as the observation; return an integer, such as int(state)")
+        array = array.reshape(())
+    if array.shape != shape:
+        raise ValueError(
+            f"{who} returned an observation of shape {array.shape}, but its observation space is {space}; "
+            f"return one of shape {shape}"
+        )
+    if array.dtype == dtype:
+        return array
+    if dtype.kind == "f":
+        return array.astype(dtype)
+    with np.errstate(invalid="ignore"):  # a fraction without an integer, such as NaN, is found below
+        fitted = array.astype(dtype)
+    changed = np.flatnonzero(fitted.ravel() != array.ravel())
+    if changed.size:
+        raise ValueError(
+            f"{who} returned an observation with the value {array.ravel()[changed[0]]} of {array.dtype}, which is no "
+            f"{dtype}; its observation space is {space}"
+        )
+    if not np.can_cast(array.dtype, dtype, "same_kind"):
+        warn_once(
+            f"{who} returned an observation as {_kind(observation)} of {array.dtype}; return the observation space's "
+            f"dtype, such as np.array(observation, np.{dtype})"
+        )
+    return fitted
+
+
+def _as_array(value: Any) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """As numpy sees it; None where it sees no numbers."""
+    try:
+        array = np.asarray(value)
+    except Exception:  # __array__ of the user's classes, and torch's of a tensor with a gradient, may raise anything
+        return None
+    return array if array.dtype.kind in "biuf" else None
+
+
+def _kind(value: Any) -> str:
+    """What a sentence calls it: `a list`, `an ndarray of shape (1,)`."""
+    name = type(value).__name__
+    article = "an" if name[0].lower() in "aeiou" or name.startswith("ndarray") else "a"
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and not isinstance(value, np.generic):
+        return f"{article} {name} of shape {tuple(shape)}"
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return f"{article} {name} of {len(value)}"
+    return f"{article} {name}"
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,78 @@
+"""The networks of a run outside of its roles: in the driver and in the run folder, so that no role's end can cost them.
+
+The newest is fetched from the learner every few seconds, the confirmed one when it is confirmed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from common.run_files import LAST_Q_NETWORK, Q_NETWORK
+from common.types import Params
+from driver.supervision.calls import Calls
+from driver.supervision.topology import Role
+from learner.client import CONTROL_GROUP
+from learner.network_file import NetworkFile
+
+_SAVE_SECONDS = 10.0
+_FIRST_SECONDS = 1.0  # until there is one
+
+
+class Files(Protocol):
+    """Where networks are written."""
+
+    def write_network(self, name: str, content: bytes) -> None:
+        """See RunFolder."""
+        ...
+
+
+class Networks:
+    """Keeps the newest network and the confirmed one; `q_network.pth` is the latter, and without one the former."""
+
+    def __init__(self, learner: Role, calls: Calls, folder: Files, clock: Callable[[], float] = time.monotonic) -> None:
+        self._learner = learner
+        self._calls = calls
+        self._folder = folder
+        self._clock = clock
+        self._asked = float("-inf")
+        self.newest: NetworkFile | None = None
+        self.confirmed: NetworkFile | None = None
+
+    @property
+    def saved_version(self) -> int | None:
+        """Of the params in `q_network.pth`; None where nothing was saved."""
+        saved = self.confirmed or self.newest
+        return None if saved is None else saved.version
+
+    def fetch_if_due(self) -> None:
+        """Asks the learner for its newest network, unless it still owes the last answer."""
+        now = self._clock()
+        if now - self._asked < (_FIRST_SECONDS if self.newest is None else _SAVE_SECONDS):
+            return
+        if self._calls.ask_once("network_file", self._learner, "network_file", self._take_trained, group=CONTROL_GROUP):
+            self._asked = now
+
+    def fetch_confirmed(self, params: Params) -> None:
+        """Has the learner, which has torch at hand, make a file of the confirmed params."""
+        self._calls.ask_once("encode", self._learner, "encode", self.take_confirmed, params, group=CONTROL_GROUP)
+
+    def take(self, network: NetworkFile) -> None:
+        """The newest that somebody had; one that is not newer than what is kept changes nothing."""
+        if self.newest is not None and network.version <= self.newest.version:
+            return
+        self.newest = network
+        self._folder.write_network(LAST_Q_NETWORK, network.content)
+        if self.confirmed is None:
+            self._folder.write_network(Q_NETWORK, network.content)
+
+    def take_confirmed(self, network: NetworkFile) -> None:
+        """That of the first confirmation."""
+        if self.confirmed is None:
+            self.confirmed = network
+            self._folder.write_network(Q_NETWORK, network.content)
+
+    def _take_trained(self, network: NetworkFile) -> None:
+        if network.version > 0:  # the initial params are worth a file only at the end
+            self.take(network)
