@@ -12,7 +12,7 @@ from driver.cluster import placement
 from driver.cluster.placement import Placement
 from driver.embedded.start import start_embedded
 from driver.planning import Plan
-from driver.ray_environment import cluster_address
+from driver.ray_environment import RayDidNotStart, cluster_address
 from driver.reporting.display import Display
 from driver.session import RaySession
 from driver.signals import StoppedEarly, StopSignals
@@ -35,6 +35,10 @@ def open_session(plan: Plan, display: Display, signals: StopSignals) -> tuple[Ra
     except SystemExit:  # raised by the handler of SIGTERM that ray.init installs
         session.leave_ray()
         raise StoppedEarly(signal.SIGTERM) from None
+    except RayDidNotStart:
+        if signals.received is not None:
+            raise StoppedEarly(signals.received) from None
+        raise
     signals.install_again()
     try:
         if signals.received is not None:

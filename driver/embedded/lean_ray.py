@@ -47,6 +47,7 @@ def lean(dashboard: bool) -> Iterator[None]:
         for owner, name, value in (
             (parameter, "RayParams", functools.partial(parameter.RayParams, **options)),
             (services, "get_node", functools.partial(_get_node, services.get_node)),
+            (node, "wait_for_persisted_port", functools.partial(_wait_for_port, node.wait_for_persisted_port)),
             # It imports the dashboard's packages to see whether they are installed; they are, with ray[default].
             (utils, "get_dashboard_dependency_error", lambda: None),
             (node.Node, "start_api_server", put_dashboard_off),
@@ -64,6 +65,18 @@ def _get_node(get_node: Any, gcs_address: str, node_id: str) -> Any:
     while time.monotonic() < deadline and all(seen["NodeID"] != node_id for seen in known.node_table()):
         time.sleep(_LOOK_SECONDS)
     return get_node(gcs_address, node_id)
+
+
+def _wait_for_port(look: Any, *file: str, timeout_ms: int) -> int:
+    """Ray's function, called again and again: until it returns, no other thread runs, nor the handler of a signal."""
+    deadline = time.monotonic() + timeout_ms / 1000
+    while True:
+        try:
+            return int(look(*file, timeout_ms=0))
+        except RuntimeError:  # not there yet
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_LOOK_SECONDS)
 
 
 @contextmanager
