@@ -5,12 +5,24 @@ actors --chunks--> replay server --minibatches--> learner --params--> evaluator,
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before any other import, which may be of a name that a file beside this one has as well
+    from common import search_path
+
+    search_path.settle()
+    from driver.output import open_closed_streams
+    from driver.signals import StopSignals
+
+    open_closed_streams()
+    _SIGNALS = StopSignals()
+    _SIGNALS.install()
+
 import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from common import search_path
 from common.config import BadInput, Config
 from common.paths import user_path
 from driver import ray_environment
@@ -18,7 +30,7 @@ from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
 from driver.embedded.workers.handle import worker_template
 from driver.output import OutputFailed, guard_output, open_closed_streams, watch_output
 from driver.ray_environment import RayDidNotStart
-from driver.signals import StoppedEarly, StopSignals
+from driver.signals import NOTHING_TO_SAVE, StoppedEarly, StopSignals
 
 if TYPE_CHECKING:
     from driver.cluster.placement import Placement
@@ -110,14 +122,14 @@ def build_replay(plan: Plan, create: Callable[..., Any], place: Placement) -> tu
     return coordinator, shards, sharded_reader(coordinator, shards, rows, seeds[count])
 
 
-def main() -> int:
-    """Dispatches the subcommands. Returns the exit code."""
+def main(signals: StopSignals) -> int:
+    """Dispatches the subcommands. Returns the exit code. `signals`: installed already."""
     open_closed_streams()
     watch_output()
-    sys.path.insert(0, os.getcwd())  # where modules named in --env may lie
     try:
+        _check_working_folder()
         command = parse(sys.argv[1:])
-        code = _dispatch(command.config, command.command)
+        code = _dispatch(command.config, command.command, signals)
         sys.stdout.flush()
         return code
     except BadInput as error:
@@ -127,7 +139,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except StoppedEarly as stopped:
-        print("stopped at the start: there was nothing to save", file=sys.stderr)
+        print(NOTHING_TO_SAVE, file=sys.stderr)
         return stopped.exit_code
     except KeyboardInterrupt:  # a command that starts no run
         print("stopped", file=sys.stderr)
@@ -138,13 +150,15 @@ def main() -> int:
         return 1
 
 
-def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Status) -> int:
+def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Status, signals: StopSignals) -> int:
     # Imports wait until the command is known: Ray reads its environment variables when it is imported.
     match command:
         case Train():
-            return _with_ray(config, lambda probe, signals: _train(config, probe, signals))
+            return _with_ray(config, signals, lambda probe: _train(config, probe, signals))
         case Compare():
-            return _with_ray(config, lambda probe, signals: _compare(config, command, probe, signals))
+            return _with_ray(config, signals, lambda probe: _compare(config, command, probe, signals))
+    signals.uninstall()
+    match command:
         case Plot():
             from analysis.plot import plot_runs
 
@@ -162,17 +176,35 @@ def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Statu
     return 0
 
 
-def _with_ray(config: Config, use: Callable[[Probe, StopSignals], int]) -> int:
+def _check_working_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise BadInput(f"the working folder is gone ({error.strerror}); change to one that exists") from None
+
+
+def _check_name(env: str) -> None:
+    """Raises BadInput where the file that the user may mean by `module:id` has a name that means another module."""
+    module, separator, _ = env.partition(":")
+    if separator and (file := search_path.hidden_file(module)) is not None:
+        raise BadInput(
+            f"--env {env}: {module} is a module of this program, of Python or of an installed package, not {file}; "
+            "rename that file"
+        )
+
+
+def _with_ray(config: Config, signals: StopSignals, use: Callable[[Probe], int]) -> int:
     guard_output()
-    signals = StopSignals()
-    signals.install()
+    _check_name(config.run.env)
     embedded = ray_environment.cluster_address(config.run.address) is None
     ray_environment.prepare(embedded)
-    with worker_template() if embedded else nullcontext():
+    with worker_template() if embedded else nullcontext() as template:
+        if template is not None:
+            signals.spared.add(template)
         from driver.probe.process import probing  # and then Ray, which its process need not have
 
         with probing(config, signals) as probe:
-            return use(probe, signals)
+            return use(probe)
 
 
 def _train(config: Config, probe: Probe, signals: StopSignals) -> int:
@@ -188,4 +220,4 @@ def _compare(config: Config, command: Compare, probe: Probe, signals: StopSignal
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(_SIGNALS))

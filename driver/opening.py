@@ -12,13 +12,16 @@ from driver.cluster import placement
 from driver.cluster.placement import Placement
 from driver.embedded.start import start_embedded
 from driver.planning import Plan
-from driver.ray_environment import cluster_address
+from driver.ray_environment import RayDidNotStart, cluster_address
 from driver.reporting.display import Display
 from driver.session import RaySession
 from driver.signals import StoppedEarly, StopSignals
 
 if TYPE_CHECKING:
     from driver.cluster.head import Head
+
+_START_SECONDS = 120.0  # on the busiest machine that Ray starts on at all
+_HANGS = f"error: Ray did not start within {_START_SECONDS:.0f} s and has been ended; try again on a less busy machine"
 
 
 def open_session(plan: Plan, display: Display, signals: StopSignals) -> tuple[RaySession, Placement]:
@@ -27,18 +30,25 @@ def open_session(plan: Plan, display: Display, signals: StopSignals) -> tuple[Ra
     Raises BadInput where it cannot be, RayDidNotStart, and StoppedEarly where a signal came before all was there.
     """
     try:
-        ray_session = _start(plan.config, display)
+        with signals.at_most(_START_SECONDS, _HANGS):
+            ray_session = _start(plan.config, display)
     except SystemExit:  # raised by the handler of SIGTERM that ray.init installs
         session.leave_ray()
         raise StoppedEarly(signal.SIGTERM) from None
+    except RayDidNotStart:
+        if signals.received is not None:
+            raise StoppedEarly(signals.received) from None
+        raise
     signals.install_again()
     try:
         if signals.received is not None:
             raise StoppedEarly(signals.received)
-        return ray_session, _place(plan.config, plan.environment, ray_session.head, signals)
+        place = _place(plan.config, plan.environment, ray_session.head, signals)
     except (BadInput, StoppedEarly):
         ray_session.close()
         raise
+    signals.opened()
+    return ray_session, place
 
 
 def _start(config: Config, display: Display) -> RaySession:
@@ -52,8 +62,9 @@ def _start(config: Config, display: Display) -> RaySession:
 
         ray_session = attach(address, config.run.env)
     display.say(ray_session.description)
-    if ray_session.token_note:
-        display.say(ray_session.token_note, style="yellow")
+    for note in (ray_session.token_note, ray_session.folder_note):
+        if note:
+            display.say(note, style="yellow")
     if ray_session.dashboard_url:
         token = "it asks for that token" if ray_session.token_note else "if it asks for a token: ray get-auth-token"
         display.say(f"dashboard: {ray_session.dashboard_url} ({token})")

@@ -20,6 +20,8 @@ _ALWAYS = {
     **FOR_WORKERS,  # for the processes started from here on
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # its new default, which silences a warning
+    # Nothing of what Ray would print by itself, in colours and once more at its end: a role's error tells the same.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` every worker would resolve its dependencies again
 }
 _EMBEDDED = {
@@ -51,9 +53,6 @@ class RayDidNotStart(Exception):  # noqa: N818  what happened, for a person
 
 def prepare(embedded: bool) -> None:
     """Sets what the user has not set. Call before the first `import ray`."""
-    if embedded:  # the workers inherit it, so that `--env module:id` finds the module there too
-        folders = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), os.getcwd()]
-        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(folder for folder in folders if folder))
     for name, value in {**_ALWAYS, **(_EMBEDDED if embedded else {})}.items():
         os.environ.setdefault(name, value)
     with suppress(AttributeError, OSError, TypeError, ValueError):  # not glibc, or not a number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from driver.processes import descendants, kill
 if TYPE_CHECKING:
     from driver.cluster.head import Head
 
+_CLOSING_SECONDS = 4.0  # a healthy Ray takes one or two
 _PROCESSES_END_SECONDS = 0.1  # what is left of Ray then only looks for its parent now and then, with nothing to save
 
 
@@ -25,21 +27,30 @@ class RaySession:
         dashboard_url: str | None,
         head: Head | None,
         token_note: str | None = None,
+        folder_note: str | None = None,
         lasting: ExitStack | None = None,
     ) -> None:
-        """`head`: of a cluster; None embedded. `token_note`: see embedded_token. `lasting`: to be left in the end."""
+        """`head`: of a cluster; None embedded. `token_note`: see embedded_token. `lasting`: to be left in the end.
+
+        `folder_note`: where Ray's files are, if that is not where the user wants them.
+        """
         self.description = description
         self.dashboard_url = dashboard_url
         self.head = head
         self.embedded = head is None
         self.token_note = token_note
+        self.folder_note = folder_note
         self._lasting = lasting or ExitStack()
 
     def close(self) -> None:
-        """Leaves Ray; an embedded one ends with all its processes."""
+        """Leaves Ray; an embedded one ends with all its processes, and within seconds whatever state it is in."""
         children = descendants() if self.embedded else []
+        patience = threading.Timer(_CLOSING_SECONDS, kill, [children])  # what hangs without them goes on without them
+        patience.daemon = True
+        patience.start()
         with self._lasting:
             ray.shutdown()
+            patience.cancel()
             if self.embedded:
                 _, alive = psutil.wait_procs(children, timeout=_PROCESSES_END_SECONDS)
                 kill(alive)

@@ -50,7 +50,7 @@ BuildTopology = Callable[[Plan, str, Placement], Topology]
 def train(config: Config, build_topology: BuildTopology, probe: Probe, signals: StopSignals) -> int:
     """The whole of `launch.py train`. Returns the exit code. Raises BadInput before anything has started."""
     run = config.run
-    with new_run_dir(run.run_dir, run.env, run.seed) as path:
+    with new_run_dir(run.run_dir, run.env, run.seed, signals) as path:
         plan = make_plan(config, probe.described(), embedded=_is_embedded(config))
         hold_room(path, plan)
         display = Display(plan.config, plan.solved_return)
@@ -75,7 +75,7 @@ def compare(
     from analysis import compare as comparison
 
     run = config.run
-    with new_run_dir(run.run_dir, run.env, run.seed, kind="compare-") as path:
+    with new_run_dir(run.run_dir, run.env, run.seed, signals, kind="compare-") as path:
         entries = comparison.plan_entries(config, networks, seeds, path)
         environment = probe.described()
         plans = {entry.path: make_plan(entry.config, environment, _is_embedded(config)) for entry in entries}

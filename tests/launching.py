@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 import launch
+from driver.signals import StopSignals
 
 ROOT = Path(__file__).resolve().parent.parent
 END_SECONDS = 60  # for the machine at its busiest; the product's promise is in the assertions
@@ -28,15 +29,14 @@ def run_main(*arguments: str) -> int:
     patch = pytest.MonkeyPatch()
     patch.setattr(sys, "argv", ["launch.py", *arguments])
     before = dict(os.environ)  # main settles what Ray reads there
-    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    signals = StopSignals()
+    signals.install()
     try:
-        return launch.main()
+        return launch.main(signals)
     except SystemExit as stopped:
         return int(stopped.code or 0)
     finally:
-        signal.set_wakeup_fd(-1)
-        for number, handler in handlers:
-            signal.signal(number, handler)
+        signals.uninstall()
         os.environ.clear()
         os.environ.update(before)
         patch.undo()

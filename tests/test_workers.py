@@ -32,16 +32,21 @@ with worker_template():
     print(*(process.pid for process in descendants()), flush=True)
     sys.stdin.read()
 """
+MAIN = """
+import sys, launch
+from driver.signals import StopSignals
+signals = StopSignals()
+signals.install()
+sys.exit(launch.main(signals))
+"""
 PLAIN_START = """
-import sys
 from contextlib import nullcontext
 import launch
 launch.worker_template = nullcontext
 from driver import ray_environment
 ray_environment.prepare(embedded=True)
-from driver import session
-session.lean = lambda dashboard: nullcontext()
-sys.exit(launch.main())
+from driver.embedded import start
+start.lean = lambda dashboard: nullcontext()
 """
 
 
@@ -217,7 +222,7 @@ def test_what_is_imported_before_a_fork_starts_no_thread(variable: str) -> None:
 @pytest.mark.parametrize("start", ["forked and lean", "as ray.init does it"])
 def test_the_fast_start_and_rays_own_lead_to_the_same_run(start: str, tmp_path: Path) -> None:
     """The slow twin: no template, and nothing of Ray left out."""
-    program = PLAIN_START if start == "as ray.init does it" else "import sys, launch; sys.exit(launch.main())"
+    program = f"{PLAIN_START if start == 'as ray.init does it' else ''}{MAIN}"
     options = ["--actors", "2", "--no-dashboard", "--max-learner-steps", "300", "--batch-size", "32"]
     done = subprocess.run(
         [sys.executable, "-c", program, *options, "--run-dir", str(tmp_path)],

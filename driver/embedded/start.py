@@ -11,11 +11,15 @@ from pathlib import Path
 import ray
 
 from common.config import BadInput
-from driver.embedded.lean_ray import lean
+from driver.embedded.lean_ray import killed_at_once, lean
 from driver.ray_environment import RayDidNotStart
 from driver.ray_token import embedded_token
 from driver.resources import OBJECT_STORE_BYTES
 from driver.session import RaySession, dashboard_url, init_ray
+from driver.short_folder import place_for_sockets
+
+_LOOPBACK_SECONDS = 5.0
+_LONGEST_SOCKET = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/dash_MetricsHead"  # with the largest pid
 
 
 def start_embedded(cpus: float, dashboard: bool, dashboard_port: int | None = None) -> RaySession:
@@ -25,6 +29,9 @@ def start_embedded(cpus: float, dashboard: bool, dashboard_port: int | None = No
     """
     if dashboard and dashboard_port is not None:
         _check_free(dashboard_port)
+    _check_loopback()
+    place = place_for_sockets(_LONGEST_SOCKET)
+    files = Path(place.folder) / "ray"
     with ExitStack() as lasting:
         token_note = lasting.enter_context(embedded_token())
         with lean(dashboard):
@@ -35,16 +42,37 @@ def start_embedded(cpus: float, dashboard: bool, dashboard_port: int | None = No
                     include_dashboard=dashboard,
                     dashboard_port=dashboard_port,
                     object_store_memory=OBJECT_STORE_BYTES,
+                    _temp_dir=str(files),
                 )
             except Exception as error:  # Ray raises just that
                 ray.shutdown()
                 raise RayDidNotStart(
                     f"Ray did not start ({' '.join(str(error).split())[:200]}); on a busy machine it gives up: try "
-                    "again. Its logs are in /tmp/ray/session_latest/logs"
+                    f"again. Its logs are in {files / 'session_latest' / 'logs'}"
                 ) from error
         _keep_others_out(Path(context.address_info["session_dir"]))
         description, url = f"embedded Ray {ray.__version__}", dashboard_url(context)
-        return RaySession(description, url, head=None, token_note=token_note, lasting=lasting.pop_all())
+        lasting.enter_context(killed_at_once())
+        return RaySession(
+            description,
+            url,
+            head=None,
+            token_note=token_note,
+            folder_note=f"{place.fault}: they are below {files}" if place.fault else None,
+            lasting=lasting.pop_all(),
+        )
+
+
+def _check_loopback() -> None:
+    """Raises RayDidNotStart where Ray's processes could not reach each other; it would try for minutes."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            socket.create_connection(listener.getsockname(), timeout=_LOOPBACK_SECONDS).close()
+    except OSError as error:
+        raise RayDidNotStart(
+            f"Ray cannot start: nothing can listen at 127.0.0.1 and be reached there ({error.strerror or error}); the "
+            "loopback network is down or closed: as root, `ip link set lo up` brings it up"
+        ) from None
 
 
 def _check_free(port: int) -> None:

@@ -31,7 +31,7 @@ from common.single_environment import make_single, why_not_made
 from common.types import EnvironmentSpec
 from common.user_code import blame, in_user_code
 from driver.probe.checks import try_out
-from driver.signals import StoppedEarly, StopSignals
+from driver.signals import EXIT_CODES, THREAD, StoppedEarly, StopSignals
 
 _TRY_SECONDS = 10.0  # for a reset and a few steps
 _LOOK_SECONDS = 0.1  # between looks for a signal
@@ -128,7 +128,8 @@ def probing(config: Config, signals: StopSignals) -> Iterator[Probe]:
     """While it lasts, the environment is tried."""
     run = config.run
     copy = copies(config.actor.actors * config.actor.envs_per_actor).probe
-    alone = sys.platform == "linux" and threading.active_count() == 1
+    others = {thread.name for thread in threading.enumerate() if thread is not threading.main_thread()}
+    alone = sys.platform == "linux" and others <= {THREAD}  # which holds nothing that a forked process would miss
     context: Any = multiprocessing.get_context("fork" if alone else "spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, ours if alone else None, run, copy), daemon=True)
@@ -147,8 +148,9 @@ def _work(connection: Connection, other_end: Connection | None, run: RunConfig, 
     """The life of the process."""
     os.setsid()
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    for number in EXIT_CODES:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, EXIT_CODES)
     if other_end is not None:
         other_end.close()
     threading.Thread(target=_end_with_the_driver, args=(connection,), daemon=True).start()

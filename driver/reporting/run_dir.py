@@ -12,13 +12,13 @@ from pathlib import Path
 from common.config import BadInput
 from common.paths import user_path
 from driver.ray_environment import RayDidNotStart
-from driver.signals import StoppedEarly
+from driver.signals import StoppedEarly, StopSignals
 
 CLAIM = ".reserve"  # there as long as the run is; it also keeps room for the last files, see Reserve
 
 
 @contextmanager
-def new_run_dir(asked: str | None, env: str, seed: int, kind: str = "") -> Iterator[Path]:
+def new_run_dir(asked: str | None, env: str, seed: int, signals: StopSignals, kind: str = "") -> Iterator[Path]:
     """A new folder, absolute: the one that is asked for, or runs/<time>-<kind><env>-<seed>.
 
     Raises BadInput unless it is new or empty, and writable. Where no run comes of it, it is removed again.
@@ -28,6 +28,7 @@ def new_run_dir(asked: str | None, env: str, seed: int, kind: str = "") -> Itera
     else:
         path = user_path(asked, "--run-dir")
         made = claim(path)
+    signals.opens(lambda: remove_unused(path, made))
     try:
         yield path
     except (BadInput, StoppedEarly, RayDidNotStart):

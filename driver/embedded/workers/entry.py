@@ -1,7 +1,7 @@
 """What Ray starts for each worker of an embedded session: asks the template to fork the worker, and ends.
 
-Without a template, or for another job than it was made for, the worker starts as Ray would have started it. Run by its
-path, and without any of the project's packages: what is imported here costs every worker its time.
+Without a template, or for another job than it was made for, the worker starts as Ray would have started it, but that
+files of the user's folder take no module's place. Run by its path: what is imported here costs every worker its time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import sys
 
 SOCKET_VARIABLE = "DQN_WORKER_TEMPLATE"  # environment variable: path of the template's socket
 JOB_ID = "01000000"  # of a Ray that has just started: its first driver
+SESSION_FILE = "session"  # beside the socket: holds the path of Ray's session folder
 TAKEN = b"taken"
+_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 
 
 def handed_over() -> bool:
@@ -34,14 +36,19 @@ def handed_over() -> bool:
 
 
 def become_plain_worker() -> None:
-    """Never returns."""
+    """Runs Ray's own worker program."""
+    import runpy
     from importlib.util import find_spec
 
+    sys.path[0] = _ROOT
+    from common import search_path
+
+    search_path.settle()
     ray = find_spec("ray")
     assert ray is not None
     assert ray.origin is not None
-    program = os.path.join(os.path.dirname(ray.origin), "_private", "workers", "default_worker.py")
-    os.execv(sys.executable, [sys.executable, program, *sys.argv[1:]])
+    sys.argv[0] = os.path.join(os.path.dirname(ray.origin), "_private", "workers", "default_worker.py")
+    runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The template: a process that has imported Ray, torch and the roles, and becomes a worker by forking.
 
 In:   connections to the socket whose descriptor is the first argument, one for each worker; see entry.py
-      standard input          closed at the driver's end, however that comes: then the template ends too
+      standard input          closed at the driver's end, however that comes: then the template ends too, and before
+                              that kills what is left of the driver's Ray session
 Out:  a forked process that runs Ray's own worker program
 
 It forks only while it has a single thread and nothing has used Ray, torch or a random stream yet. Run by its path.
@@ -18,11 +19,17 @@ import shutil
 import signal
 import socket
 import sys
+import time
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
+_PROCESSES = Path("/proc")
 _THREADS = Path("/proc/self/task")
+_END_SECONDS = 20.0  # for the session's processes to be gone; the kernel may take some for a large one
+_LOOK_SECONDS = 0.1
+_ENDED = ("Z", "X")  # states in /proc
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _WORKER_PROGRAM = "ray._private.workers.default_worker"
@@ -73,6 +80,7 @@ def take_over(connection: socket.socket) -> list[str]:
     import numpy as np
     from ray._raylet import Config  # type: ignore[attr-defined]
 
+    from common import search_path
     from driver.embedded.workers.entry import TAKEN
 
     os.setpgid(0, 0)  # as Ray does: whoever ends this worker's group ends no other
@@ -84,6 +92,7 @@ def take_over(connection: socket.socket) -> list[str]:
             os.dup2(descriptor, number)
             os.close(descriptor)
         os.chdir(request["folder"])
+        search_path.settle()  # once more, for this folder
         os.environ.clear()
         os.environ.update(request["environment"])
         Config.initialize("")  # Ray reads its environment variables once more
@@ -93,9 +102,52 @@ def take_over(connection: socket.socket) -> list[str]:
     return arguments
 
 
+def end_session(folder: Path) -> None:
+    """Kills what the driver has left: this process's workers, Ray's own processes, and what these have started.
+
+    Some of Ray's agents would look for their raylet for minutes. `folder`: this template's own.
+    """
+    deadline = time.monotonic() + _END_SECONDS
+    while (left := _members(folder)) and time.monotonic() < deadline:
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_LOOK_SECONDS)
+
+
+def _members(folder: Path) -> list[int]:
+    from driver.embedded.workers.entry import SESSION_FILE, SOCKET_VARIABLE
+
+    mark = f"{SOCKET_VARIABLE}={folder / 'socket'}".encode()
+    note = folder / SESSION_FILE
+    session = note.read_text() if note.exists() else None
+    pids = [int(process.name) for process in _PROCESSES.iterdir() if process.name.isdecimal()]
+    return [pid for pid in pids if pid != os.getpid() and _is_member(_PROCESSES / str(pid), mark, session)]
+
+
+def _is_member(process: Path, mark: bytes, session: str | None) -> bool:
+    """Whether this process is this template's, has our mark in its environment, or is one of Ray's with our session.
+
+    Ray's title of a process often takes the place of its environment and its command line; its log files stay open.
+    """
+    with suppress(OSError):  # it has ended, or is another user's
+        name, _, rest = (process / "stat").read_text().rpartition(")")
+        state, parent = rest.split()[:2]
+        if state in _ENDED:
+            return False
+        if int(parent) == os.getpid() or mark in (process / "environ").read_bytes().split(b"\0"):
+            return True
+        if session is not None and name.partition("(")[2].startswith("ray"):
+            return any(os.readlink(link).startswith(f"{session}/") for link in (process / "fd").iterdir())
+    return False
+
+
 def main() -> None:
     """Forks until the driver has gone."""
     sys.path[0] = str(ROOT)
+    from common import search_path
+
+    search_path.settle()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the workers: no zombies
     listener = socket.socket(fileno=int(sys.argv[1]))
     folder = Path(listener.getsockname()).parent
@@ -110,6 +162,7 @@ def main() -> None:
             runpy.run_path(program, run_name="__main__")
             return
         connection.close()
+    end_session(folder)
     shutil.rmtree(folder, ignore_errors=True)  # as the driver does, where it still can
     os._exit(0)
 
