@@ -87,7 +87,7 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
             seed_sequence(seed, "evaluator"),
             config.evaluator.evaluation_interval_learner_steps,
             plan.solved_return,
-            time_limit=getattr(environment, "max_episode_steps", None),
+            time_limit=environment.max_episode_steps,
         )
 
     def create_actor(actor_id: int) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,49 +9,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from run_folders import write_run
 
 from analysis.compare import compare, label, parse_network, plan_entries, print_table
 from analysis.plot import plot_runs, read_curve, running_mean
 from common.config import BadInput, Config
-from common.types import Episodes, Look
-from driver.reporting.run_folder import RunFolder
-from replay_server.episode_log import EpisodeRows
-
-
-def write_run(path: Path, returns: list[float], solved: bool = True) -> Path:
-    """A run folder with episodes of 10 environment steps each and two looks."""
-    path.mkdir(parents=True)
-    folder = RunFolder(path)
-    config = {"settings": {"env": "CartPole-v1"}, "environment": {"solved_return": 475.0}}
-    (path / "config.json").write_text(json.dumps(config))
-    for number, value in enumerate(returns):
-        episodes = Episodes(np.array([value]), np.array([10]), np.array([0.1], dtype=np.float32), np.array([100]))
-        folder.add_episodes([EpisodeRows(episodes, 0, 0, 10 * (number + 1), 100)], number, float(number))
-    for version, confirmation in ((100, False), (200, False), (200, True)):
-        mean = 500.0 if version == 200 else 20.0
-        folder.add_look(
-            Look(
-                version,
-                version // 10,
-                confirmation,
-                7,
-                np.full(100, mean),
-                0,
-                500,
-                mean,
-                0.0,
-                mean,
-                mean,
-                confirmation and solved,
-            ),
-            seconds=1.0,
-        )
-    folder.flush()
-    return path
 
 
 def test_a_running_mean_covers_fewer_values_at_the_beginning() -> None:
     assert running_mean(np.array([1.0, 3.0, 5.0, 7.0]), 2).tolist() == [1.0, 2.0, 4.0, 6.0]
+
+
+def test_a_running_mean_passes_over_what_is_no_number() -> None:
+    values = np.array([1.0, np.inf, 3.0, np.nan, np.nan, 5.0])
+    np.testing.assert_array_equal(running_mean(values, 2), [1.0, 1.0, 3.0, 3.0, np.nan, 5.0])
 
 
 def test_a_curve_places_episodes_and_looks_on_either_axis(tmp_path: Path) -> None:
@@ -82,6 +52,33 @@ def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path, name: str) ->
         plot_runs([run], "episodes", tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    "returns", [[np.nan] * 3, [np.inf, 1.0, -np.inf], [1e300, -1e300], [5.0]], ids=["nan", "inf", "huge", "one"]
+)
+def test_plot_draws_what_can_be_drawn_of_odd_returns_and_says_nothing(
+    tmp_path: Path, returns: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", returns)
+    plot_runs([run], "episodes", tmp_path / "out.png")
+    plot_runs([run, run], "env-steps", tmp_path / "several.png")
+    assert capsys.readouterr().err == ""
+    assert (tmp_path / "several.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folders_name_is_no_formula(tmp_path: Path) -> None:
+    run = write_run(tmp_path / r"a$\frac$b", [1.0])
+    plot_runs([run], "episodes", None)
+    assert (run / "learning_curve.png").exists()
+
+
+def test_a_picture_without_an_ending_is_a_png_and_named_as_it_was_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plot_runs([write_run(tmp_path / "run", [1.0])], "episodes", tmp_path / "curve")
+    assert capsys.readouterr().out == f"{tmp_path / 'curve.png'}\n"
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_plot_works_without_any_episode(tmp_path: Path) -> None:
     plot_runs([write_run(tmp_path / "run", [])], "episodes", tmp_path / "out.png")
     assert (tmp_path / "out.png").exists()
@@ -93,6 +90,25 @@ def test_a_damaged_run_is_named(tmp_path: Path, name: str) -> None:
     (run / name).write_bytes(b"not what it was")
     with pytest.raises(BadInput, match=r"run: its .* is damaged"):
         plot_runs([run], "episodes", tmp_path / "out.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("episodes.parquet", "episode_return"), ("metrics.parquet", "evaluation_std")]
+)
+def test_a_part_of_another_schema_is_named_by_its_missing_column(tmp_path: Path, name: str, column: str) -> None:
+    run = write_run(tmp_path / "run", [1.0])
+    part = run / name / "part-00001.parquet"
+    pq.write_table(pq.read_table(run / name / "part-00000.parquet").drop_columns([column]), part)
+    with pytest.raises(BadInput, match=f"its {name}/part-00001.parquet has no column '{column}'"):
+        plot_runs([run], "episodes", tmp_path / "out.png")
+
+
+def test_a_run_of_before_episodes_were_bounded_is_still_drawn(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [1.0])
+    part = run / "metrics.parquet" / "part-00000.parquet"
+    pq.write_table(pq.read_table(part).drop_columns(["evaluation_unended"]), part)
+    plot_runs([run], "episodes", tmp_path / "out.png")
+    assert (tmp_path / "out.png").exists()
 
 
 def test_networks_are_named_as_in_the_tutorial() -> None:
@@ -172,3 +188,43 @@ def test_compare_stops_after_an_interrupted_run_and_keeps_its_table(tmp_path: Pa
     rows = compare(plan_entries(Config(), ["64"], 3, tmp_path), tmp_path, train_once)
     assert len(rows) == 1
     assert pq.read_table(tmp_path / "compare.parquet").num_rows == 1
+
+
+def test_compare_goes_on_without_its_table_and_its_picture_and_says_each_reason_once(tmp_path: Path) -> None:
+    """Something else is where they should be; and one run has lost its metrics."""
+    (tmp_path / "compare.parquet").mkdir()
+    (tmp_path / "compare.png").mkdir()
+    said: list[str] = []
+    rows = compare(plan_entries(Config(), ["64"], 3, tmp_path), tmp_path, train_and_write, said.append)
+    assert len(rows) == 3
+    assert len(said) == 2
+    assert said[0].startswith("the table could not be written (")
+    assert said[1].startswith("the picture could not be drawn (")
+
+
+def test_compare_goes_on_where_a_run_cannot_be_read_back(tmp_path: Path) -> None:
+    def train_once(config: Config, path: Path) -> dict[str, Any]:
+        if config.run.seed == 0:
+            path.mkdir(parents=True)
+            return summary()
+        return train_and_write(config, path)
+
+    said: list[str] = []
+    rows = compare(plan_entries(Config(), ["64"], 2, tmp_path), tmp_path, train_once, said.append)
+    assert len(rows) == 2
+    assert len(said) == 1
+    assert "no run folder" in said[0]
+
+
+def train_and_write(config: Config, path: Path) -> dict[str, Any]:
+    write_run(path, [5.0])
+    return summary()
+
+
+def test_the_comparison_of_one_seed_shows_no_spread(tmp_path: Path) -> None:
+    rows = compare(plan_entries(Config(), ["64"], 1, tmp_path), tmp_path, train_and_write)
+    console = Console(record=True, width=80)
+    print_table(rows, console)
+    figures = console.export_text().split("1x64")[1]
+    assert "20" in figures
+    assert "[" not in figures
