@@ -9,7 +9,7 @@ import numpy as np
 
 from actors.greedy import Played, StepLimit, greedy_returns
 from actors.policy import QFunction
-from analysis.saved_run import misfit, read_config, read_network, read_table
+from analysis.saved_run import misfit, one_line, read_config, read_network, read_table
 from common.config import BadInput
 from common.env_args import arguments, copies
 from common.environment import VectorEnvironment, probe
@@ -57,7 +57,7 @@ def _arguments(run: Path, settings: dict[str, Any]) -> tuple[tuple[str, ...], in
         arguments(args, index=0)
         index = copies(int(settings["actors"]) * int(settings["envs_per_actor"])).evaluate if args else 0
     except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"evaluate {run}: its {CONFIG} is damaged ({error}); name another run") from None
+        raise BadInput(f"evaluate {run}: its {CONFIG} is damaged ({one_line(error)}); name another run") from None
     return tuple(args), index
 
 

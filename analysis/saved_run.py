@@ -87,12 +87,18 @@ def read_network(run: Path, setting: str) -> dict[str, NDArray[np.float32]]:
     try:
         arrays = _canonical(state)
     except Exception as error:  # a dictionary of tensors of any kind, sparse ones included: torch can raise anything
-        reason = error if isinstance(error, ValueError) else type(error).__name__
+        reason = one_line(error) if isinstance(error, ValueError) else type(error).__name__
         raise BadInput(f"{setting} {run}: its {Q_NETWORK} holds no Q-network of this project ({reason})") from None
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise BadInput(f"{setting} {run}: its {Q_NETWORK} holds values that are no numbers, in {name}")
     return arrays
+
+
+def one_line(error: BaseException) -> str:
+    """What it says, short, and without characters of a damaged file that a terminal would act on."""
+    text: str = _printable(" ".join(str(error).split()))
+    return text[:_MOST_REASON] or type(error).__name__
 
 
 def misfit(
@@ -146,8 +152,7 @@ def _read_part(run: Path, part: Path, setting: str, columns: Mapping[str, str]) 
         table = pa.table(arrays, names=list(columns))
         table.validate(full=True)
     except (OSError, ValueError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:_MOST_REASON]
-        raise BadInput(f"{setting} {run}: its {name} is damaged ({reason}); name another run") from None
+        raise BadInput(f"{setting} {run}: its {name} is damaged ({one_line(error)}); name another run") from None
     return table
 
 
@@ -160,7 +165,7 @@ def _read_json(run: Path, name: str, setting: str) -> dict[str, Any] | None:
     except OSError as error:
         raise BadInput(f"{setting} {run}: its {name} cannot be read ({error.strerror}); name another run") from None
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{setting} {run}: its {name} is damaged ({error}); name another run") from None
+        raise BadInput(f"{setting} {run}: its {name} is damaged ({one_line(error)}); name another run") from None
     if not isinstance(content, dict):
         raise BadInput(f"{setting} {run}: its {name} is damaged (no JSON object); name another run")
     return content
@@ -210,7 +215,7 @@ def _verified(content: bytes) -> io.BytesIO:
                     raise ValueError(f"{record.filename} is compressed, which torch's are not")
                 whole.writestr(record.filename, damaged.read(record))
     except Exception as error:  # damaged bytes make zipfile raise nearly anything
-        raise ValueError(" ".join(str(error).split())[:_MOST_REASON] or type(error).__name__) from None
+        raise ValueError(one_line(error)) from None
     verified.seek(0)
     return verified
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -96,6 +98,18 @@ class Corridor(gymnasium.Env[int, int]):
         return self._cell, -1.0, self._cell == 24, False, {}
 
 
+class Interrupted(Corridor):
+    """Somebody presses Ctrl-C at its 50th step."""
+
+    _steps = 0
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        self._steps += 1
+        if self._steps == 50:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().step(action)
+
+
 class Rendered(Corridor):
     """Shows itself by what its subclasses return."""
 
@@ -148,5 +162,5 @@ _register("InfiniteReward-v0", InfiniteReward, 20)
 _register("OddObservations-v0", OddObservations, 20)
 _register("Slow-v0", Slow, 5)
 _register("DictObservations-v0", DictObservations, 5)
-for _class in (Corridor, Rendered, RendersNothing, RenderRaises, RenderBreaksLater):
+for _class in (Corridor, Interrupted, Rendered, RendersNothing, RenderRaises, RenderBreaksLater):
     _register(f"{_class.__name__}-v0", _class, None)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from common.run_files import CONFIG, Q_NETWORK
 from common.types import Episodes, Look
+from driver.reporting.progress import Progress
 from driver.reporting.run_folder import RunFolder
 from learner.network_file import encode_network
 from replay_server.episode_log import EpisodeRows
@@ -47,8 +48,14 @@ def write_constant_network(path: Path, env: str, q_values: Sequence[float], obse
     return write_network(path, constant_arrays(q_values, observation_size), env)
 
 
-def write_run(path: Path, returns: Sequence[float], solved: bool = True, length: int = 10) -> Path:
-    """A run with episodes of `length` environment steps each, two looks and a confirmation."""
+def write_run(
+    path: Path,
+    returns: Sequence[float],
+    solved: bool = True,
+    length: int = 10,
+    moments: Sequence[Progress] = (),
+) -> Path:
+    """A run with episodes of `length` environment steps each, two looks and a confirmation, and these moments."""
     write_config(path)
     folder = RunFolder(path)
     for number, value in enumerate(returns):
@@ -56,6 +63,8 @@ def write_run(path: Path, returns: Sequence[float], solved: bool = True, length:
         folder.add_episodes([EpisodeRows(episodes, 0, 0, length * (number + 1), 100)], number, float(number))
     for version, confirmation in ((100, False), (200, False), (200, True)):
         folder.add_look(look(version, 500.0 if version == 200 else 20.0, confirmation, confirmation and solved), 1.0)
+    for moment in moments:
+        folder.add_progress(moment)
     folder.flush()
     return path
 

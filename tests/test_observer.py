@@ -1,0 +1,69 @@
+"""What the driver knows of episodes: how long they take, and that some do not end."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from fakes import episodes
+from rich.console import Console
+from run_folders import look
+from test_ray_metrics import CONFIG, Sink, exporter, replay_stats
+
+from actors.evaluator import LooksReply
+from common.types import Episodes
+from driver.reporting.display import Display
+from driver.reporting.observer import Observer
+from driver.reporting.run_folder import RunFolder
+from replay_server.episode_log import EpisodeRows, EpisodesReply
+from replay_server.stats import ReplayReport
+
+
+def observing(folder: Path, output: io.StringIO) -> Observer:
+    display = Display(CONFIG, solved_return=None, console=Console(file=output, width=200))
+    return Observer(CONFIG, RunFolder(folder), display, exporter(Sink()), seconds=lambda: 10.0)
+
+
+def report(*chunks: Episodes) -> ReplayReport:
+    rows = [EpisodeRows(chunk, actor_id=0, incarnation=0, env_steps=0, learner_steps=0) for chunk in chunks]
+    return ReplayReport(replay_stats(), EpisodesReply(rows=rows, next=7, recent_returns=np.zeros(0)))
+
+
+def looks(*unended: int) -> LooksReply:
+    return LooksReply([look(400 * (number + 1), unended=count) for number, count in enumerate(unended)], None)
+
+
+def test_the_longest_training_episode_is_kept(tmp_path: Path) -> None:
+    seen = observing(tmp_path, io.StringIO())
+    lengths = []
+    for chunks in ([], [episodes(1.0, 1.0, 1.0), episodes(1.0)], [episodes()], [episodes(1.0, 1.0)]):
+        seen.take_replay(report(*chunks), alive=2, restarts=0)
+        lengths.append(seen.longest_episode_env_steps)
+    assert lengths == [0, 3, 3, 3]
+
+
+def said(folder: Path, unended: Sequence[int]) -> list[str]:
+    output = io.StringIO()
+    observing(folder, output).take_looks(looks(*unended))
+    return output.getvalue().splitlines()
+
+
+def test_episodes_that_did_not_end_are_told_once_and_again_after_a_look_whose_episodes_all_did(tmp_path: Path) -> None:
+    assert said(tmp_path, [0, 87, 3, 100, 0, 2, 0]) == [
+        "evaluation at learner step 800: 87 of 100 episodes did not end within 6,000 steps; they count with what they "
+        "reached",
+        "evaluation at learner step 2,400: 2 of 100 episodes did not end within 6,000 steps; they count with what they "
+        "reached",
+    ]
+    assert said(tmp_path, [0, 0]) == []
+
+
+def test_the_table_counts_the_episodes_that_did_not_end(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.add_look(look(400, unended=87), 1.0)
+    folder.add_look(look(800), 2.0)
+    folder.flush()
+    assert pq.read_table(tmp_path / "metrics.parquet")["evaluation_unended"].to_pylist() == [87, 0]
