@@ -85,6 +85,7 @@ class Corridor(gymnasium.Env[int, int]):
     Action 0 in the first cell walks into a wall.
     """
 
+    cells = 25
     observation_space = spaces.Discrete(25)
     action_space = spaces.Discrete(2)
 
@@ -95,7 +96,14 @@ class Corridor(gymnasium.Env[int, int]):
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
         self._cell = max(0, self._cell + (1 if action == 1 else -1))
-        return self._cell, -1.0, self._cell == 24, False, {}
+        return self._cell, -1.0, self._cell == self.cells - 1, False, {}
+
+
+class ShortCorridor(Corridor):
+    """A few random steps lead through it."""
+
+    cells = 3
+    observation_space = spaces.Discrete(3)
 
 
 class Interrupted(Corridor):
@@ -162,5 +170,5 @@ _register("InfiniteReward-v0", InfiniteReward, 20)
 _register("OddObservations-v0", OddObservations, 20)
 _register("Slow-v0", Slow, 5)
 _register("DictObservations-v0", DictObservations, 5)
-for _class in (Corridor, Interrupted, Rendered, RendersNothing, RenderRaises, RenderBreaksLater):
+for _class in (Corridor, ShortCorridor, Interrupted, Rendered, RendersNothing, RenderRaises, RenderBreaksLater):
     _register(f"{_class.__name__}-v0", _class, None)

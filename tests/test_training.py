@@ -17,6 +17,7 @@ import pytest
 import ray
 import torch
 from ray.exceptions import RayError
+from run_folders import write_constant_network
 
 from common.config import (
     ActorConfig,
@@ -195,6 +196,31 @@ def test_params_that_force_an_action_reach_every_actor_and_a_replaced_one(tmp_pa
     assert {row["episode_return"] for row in episodes} == {5.0}
     assert summary["duplicate_chunks"] == 0
     assert summary["actor_restarts"] == 1
+
+
+def test_a_greedy_policy_that_walks_into_a_wall_is_looked_at_told_and_ends_with_its_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a time limit its episodes have no end; those of training have one, by epsilon."""
+    saved = write_constant_network(tmp_path / "saved", "environments:ShortCorridor-v0", [1.0, 0.0], 3)
+    base = config("environments:ShortCorridor-v0", max_env_steps=3000)
+    stuck = dataclasses.replace(
+        base,
+        run=dataclasses.replace(base.run, initial_params=str(saved)),
+        network=NetworkConfig(hidden=()),
+        actor=dataclasses.replace(base.actor, epsilon_start=0.6, epsilon_end=0.6),
+        learner=dataclasses.replace(base.learner, learning_rate=1e-5, learning_rate_final=1e-5),
+    )
+    run = tmp_path / "run"
+    summary = train(stuck, run)
+    assert summary["stopped_by"] == "max_env_steps"
+    assert summary["evaluation_unended"] == 100
+    assert summary["last_evaluation_return"] <= -1000
+    looks = metrics(run, "look")
+    assert {row["evaluation_unended"] for row in looks} == {100}
+    longest = max(row["length_env_steps"] for row in pq.read_table(run / "episodes.parquet").to_pylist())
+    assert -looks[-1]["evaluation_return"] <= max(1000, 20 * longest)
+    assert capsys.readouterr().out.count("100 of 100 episodes did not end within") == 1
 
 
 @pytest.mark.parametrize("shards", [1, 2])
