@@ -263,6 +263,19 @@ def test_a_part_that_is_cut_overwritten_or_something_else_is_named(run: Path, na
     assert len(read_with_all(run)) == (1 if name == EPISODES else 2)  # status reads the metrics too
 
 
+def test_a_flipped_value_of_a_table_is_refused_by_its_checksum(run: Path) -> None:
+    part = max((run / EPISODES).iterdir())
+    chunks = pq.ParquetFile(part).metadata.row_group(0)
+    columns = {chunks.column(index).path_in_schema: chunks.column(index) for index in range(chunks.num_columns)}
+    returns = columns["episode_return"]
+    content = bytearray(part.read_bytes())
+    content[returns.dictionary_page_offset + returns.total_compressed_size - 1] ^= 1
+    part.write_bytes(bytes(content))
+    assert "is damaged (could not verify page integrity, CRC checksum verification failed" in (
+        refusal(READERS["plot"], run) or ""
+    )
+
+
 def test_parts_of_other_names_and_types_are_read_as_what_they_hold(run: Path) -> None:
     """Somebody made one file of the parts, with other but fitting types, and put something beside it."""
     whole = read_curve(run, "env-steps")

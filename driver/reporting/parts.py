@@ -37,7 +37,7 @@ class PartWriter:
             temporary.mkdir(exist_ok=True)
             written = temporary / name
         try:
-            pq.write_table(table, written)
+            pq.write_table(table, written, write_page_checksum=True)  # whoever reads it can tell a flipped value
             temporary.rename(place)
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True) if temporary.is_dir() else temporary.unlink(missing_ok=True)
