@@ -172,10 +172,11 @@ def probe(env_id: str, args: Sequence[str] = (), index: int = 0) -> EnvironmentS
     """Makes the environment once and describes it. Raises BadInput where this system cannot use it."""
     try:
         env = make_single(env_id, args, index)
-    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
+    except (gymnasium.error.Error, ImportError) as error:
+        raise BadInput(f"--env {env_id}: {_one_line(error)}; use a registered Gymnasium id, or module:id") from None
+    except Exception as error:  # the user's constructor may raise anything
         about = blamed_setting(env_id, args, error)
-        works = "leave it out" if about.startswith("--env-args") else "use a registered Gymnasium id, or module:id"
-        raise BadInput(f"{about}: {_one_line(error)}; {works}") from None
+        raise BadInput(f"{about}: {type(error).__name__} in its constructor: {_one_line(error)}") from None
     try:
         return describe(env_id, env, args)
     finally:

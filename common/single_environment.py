@@ -76,11 +76,11 @@ def refuse_silent_end(error: BaseException) -> None:
 
 
 def blamed_setting(env_id: str, args: Sequence[str], error: BaseException) -> str:
-    """The setting that an error of the environment's constructor is about, as the user gave it."""
+    """The settings that an error of the environment's constructor is about, as the user gave them."""
     for setting in args:
         if f"unexpected keyword argument '{setting.partition('=')[0]}'" in str(error):
             return f"--env-args {setting}"
-    return f"--env {env_id}"
+    return f"--env {env_id}{' --env-args ' if args else ''}{' '.join(args)}"
 
 
 @functools.cache
