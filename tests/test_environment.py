@@ -489,6 +489,33 @@ def test_single_environments_get_int32_seeds_of_their_own() -> None:
     assert all(0 <= seed < 2**31 - 100 for seed in Seeded.seeds)
 
 
+class OddInfos(OneStep):
+    """Infos that Gymnasium's vector class cannot put side by side."""
+
+    _answers = 0
+
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
+        observation, _ = super().reset(seed=seed)
+        return observation, self._info()
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, Info]:
+        return (*super().step(action)[:4], self._info())
+
+    def _info(self) -> Info:
+        self._answers += 1
+        odd = self._answers % 2
+        return {
+            "changing length": np.zeros(self._answers),
+            "changing type": 1 if odd else "one",
+            "changing kind": {"a": 1} if odd else 3.0,
+        }
+
+
+def test_infos_of_changing_length_and_type_do_not_end_the_run() -> None:
+    gymnasium.register("OddInfos-v0", entry_point=OddInfos)
+    assert [step.valid[0] for _, step in play(reset("OddInfos-v0", num_envs=2), 4)] == [True, False] * 2
+
+
 def test_infos_of_a_vector_class_do_not_matter_and_its_samples_follow_from_the_seed() -> None:
     played = [
         [step.next_observation.tolist() for _, step in play(reset("Parts-v0", 2, seed=seed), 3)] for seed in (1, 1, 2)
@@ -510,7 +537,20 @@ def test_arguments_reach_the_vector_class() -> None:
     assert environment.observation.tolist() == [[5.0], [5.0]]
 
 
-@pytest.mark.parametrize("args", [["single_only=3"], ["single_only={index}", "size=1"], ["max_episode_steps=-1"]])
+@pytest.mark.parametrize("limit", ["-1", "none"])
+def test_a_time_limit_that_the_vector_class_does_not_understand_is_left_to_gymnasium(limit: str) -> None:
+    environment = VectorEnvironment("CartPole-v1", 2, [f"max_episode_steps={limit}"])
+    environment.reset(np.random.SeedSequence(1))
+    assert environment.step(np.zeros(2, dtype=np.int64)).truncated.tolist() == [False, False]
+
+
+def test_a_time_limit_can_be_set() -> None:
+    environment = VectorEnvironment("CartPole-v1", 2, ["max_episode_steps=1"])
+    environment.reset(np.random.SeedSequence(1))
+    assert environment.step(np.zeros(2, dtype=np.int64)).truncated.tolist() == [True, True]
+
+
+@pytest.mark.parametrize("args", [["single_only=3"], ["single_only={index}", "size=1"]])
 def test_single_ones_stand_in_for_a_vector_class_that_cannot_do_what_is_asked(args: list[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the argument that the class does not take
