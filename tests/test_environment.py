@@ -490,9 +490,9 @@ def test_single_environments_get_int32_seeds_of_their_own() -> None:
 
 
 class OddInfos(OneStep):
-    """Infos that Gymnasium's vector class cannot put side by side."""
+    """Infos that Gymnasium's vector class cannot put side by side: another at each answer of any copy."""
 
-    _answers = 0
+    answers: ClassVar[int] = 0
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
         observation, _ = super().reset(seed=seed)
@@ -502,10 +502,10 @@ class OddInfos(OneStep):
         return (*super().step(action)[:4], self._info())
 
     def _info(self) -> Info:
-        self._answers += 1
-        odd = self._answers % 2
+        OddInfos.answers += 1
+        odd = OddInfos.answers % 2
         return {
-            "changing length": np.zeros(self._answers),
+            "changing length": np.zeros(OddInfos.answers),
             "changing type": 1 if odd else "one",
             "changing kind": {"a": 1} if odd else 3.0,
         }
