@@ -27,7 +27,7 @@ from common.env_args import copies
 from common.environment import describe
 from common.hearing import format_warning
 from common.seeding import seed_sequence
-from common.single_environment import make_single, why_not_made
+from common.single_environment import make_single, shown_setting, why_not_made
 from common.types import EnvironmentSpec
 from common.user_code import blame, in_user_code
 from driver.probe.checks import try_out
@@ -230,5 +230,4 @@ def _end_with_the_driver(connection: Connection) -> None:
 
 
 def _setting(run: RunConfig) -> str:
-    arguments = f" --env-args {' '.join(run.env_args)}" if run.env_args else ""
-    return f"--env {run.env}{arguments}"
+    return shown_setting(run.env, run.env_args)
