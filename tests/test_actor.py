@@ -71,7 +71,7 @@ class Numbered(Counting):
         return np.array([self._port], dtype=np.float32), {}
 
 
-gymnasium.register("Numbered-v0", entry_point=Numbered)
+gymnasium.register("CountingNumbered-v0", entry_point=Numbered)
 gymnasium.register("Counting-v0", entry_point=Counting)
 gymnasium.register("CountingOneStep-v0", entry_point=OneStep)
 gymnasium.register("CountingSometimesEnds-v0", entry_point=SometimesEnds, max_episode_steps=5)
@@ -424,7 +424,7 @@ def test_global_streams_differ_by_actor_incarnation_and_seed_and_each_repeats() 
 
 def test_the_copies_of_an_actor_are_numbered_behind_those_of_the_actors_before_it() -> None:
     actor, replay = started(
-        "Numbered-v0", config(actors=5, envs_per_actor=3, chunk_rows=3), 4, args=("port=100+{index}",)
+        "CountingNumbered-v0", config(actors=5, envs_per_actor=3, chunk_rows=3), 4, args=("port=100+{index}",)
     )
     actor.step()
     assert replay.rows.observation.tolist() == [[112], [113], [114]]
