@@ -186,7 +186,7 @@ def _check_working_folder() -> None:
 def _check_name(env: str) -> None:
     """Raises BadInput where the file that the user may mean by `module:id` has a name that means another module."""
     module, separator, _ = env.partition(":")
-    if separator and (file := search_path.hidden_file(module)) is not None:
+    if separator and (file := search_path.hidden_file(module, os.getcwd())) is not None:
         raise BadInput(
             f"--env {env}: {module} is a module of this program, of Python or of an installed package, not {file}; "
             "rename that file"

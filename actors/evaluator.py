@@ -3,7 +3,7 @@
 In:   take(message)          params broadcast by the learner at each target sync
 Out:  next_looks(seen)       to the driver, as soon as there is one: every look and confirmation
       newest()               the params that the driver saves at the end
-      report(longest)        how long training episodes are, and back where its time went
+      report(longest)        how long training episodes are, and back where its time went and what was heard
 
 A look is 100 episodes on start states of its own seed. Mean at or above the threshold makes the version a candidate;
 100 further episodes on a fresh seed confirm it when the lower end of the 95 % interval of their mean is there too.
@@ -22,6 +22,7 @@ import numpy as np
 from actors.greedy import Environments, Played, StepLimit, greedy_returns
 from actors.policy import QFunction
 from common.env_args import EVALUATOR_COPIES
+from common.hearing import Hearing, listening
 from common.params import check_arrays, decode
 from common.statistics import summarize
 from common.time_use import ACTIVITIES, TimeUse
@@ -36,6 +37,13 @@ class LooksReply(NamedTuple):
 
     looks: list[Look]
     confirmed: Params | None
+
+
+class EvaluatorReport(NamedTuple):
+    """What the evaluator tells of itself."""
+
+    seconds: dict[str, float]  # by activity, see common/time_use.py
+    heard: tuple[str, ...]  # what its environments print and warn of, see common/hearing.py
 
 
 class Evaluator:
@@ -64,6 +72,7 @@ class Evaluator:
         self._reply_seconds = reply_seconds
         self._environments: Environments | None = None
         self._time_use = TimeUse(ACTIVITIES["evaluator"])
+        self._hearing = Hearing()
         self._next_due = interval_learner_steps
         self._changed = threading.Condition()  # guards what follows
         self._newest: Params | None = None
@@ -80,19 +89,8 @@ class Evaluator:
 
     def run(self) -> None:
         """Looks until told to stop."""
-        self._time_use.begin()
-        while (params := self._wait_for_due()) is not None:
-            self._time_use.spent("waiting")
-            self.evaluate(params)
-            self._time_use.spent("looking")
-        self._time_use.spent("waiting")
-        if self._final_look and self._newest is not None and self._newest.version > self._looked_version:
-            self._stopping = False
-            self.evaluate(self._newest)
-            self._time_use.spent("looking")
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+        with listening(self._hearing):
+            self._run()
 
     def evaluate(self, params: Params) -> None:
         """One look; for a candidate the confirmation too, once in a run."""
@@ -129,16 +127,31 @@ class Evaluator:
         with self._changed:
             return self._newest
 
-    def report(self, longest_training_episode: int) -> dict[str, float]:
-        """Takes the length, in environment steps, that looks are bounded by; returns seconds by activity."""
+    def report(self, longest_training_episode: int) -> EvaluatorReport:
+        """How it is doing. Takes the length, in environment steps, that looks are bounded by."""
         self._limit.ended_after(longest_training_episode)
-        return self._time_use.seconds
+        return EvaluatorReport(self._time_use.seconds, self._hearing.lines)
 
     def stop(self, final_look: bool) -> None:
         """Ends `run`, in the middle of a look if need be; with `final_look` after one at the newest params."""
         with self._changed:
             self._stopping = True
             self._final_look = final_look
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        self._time_use.begin()
+        while (params := self._wait_for_due()) is not None:
+            self._time_use.spent("waiting")
+            self.evaluate(params)
+            self._time_use.spent("looking")
+        self._time_use.spent("waiting")
+        if self._final_look and self._newest is not None and self._newest.version > self._looked_version:
+            self._stopping = False
+            self.evaluate(self._newest)
+            self._time_use.spent("looking")
+        with self._changed:
+            self._ended = True
             self._changed.notify_all()
 
     def _wait_for_due(self) -> Params | None:

@@ -55,8 +55,8 @@ def _arguments(run: Path, settings: dict[str, Any]) -> tuple[tuple[str, ...], in
         if not isinstance(args, list) or not all(isinstance(setting, str) for setting in args):
             raise ValueError(f"env_args is {args!r}")
         arguments(args, index=0)
-        index = copies(int(settings["actors"]) * int(settings["envs_per_actor"])).evaluate if args else 0
-    except (KeyError, TypeError, ValueError) as error:
+        index = copies(int(settings.get("actors", 0)) * int(settings.get("envs_per_actor", 0))).evaluate
+    except (OverflowError, TypeError, ValueError) as error:
         raise BadInput(f"evaluate {run}: its {CONFIG} is damaged ({one_line(error)}); name another run") from None
     return tuple(args), index
 

@@ -217,9 +217,9 @@ def describe(env_id: str, env: gymnasium.Env[Any, Any], args: Sequence[str] = ()
 
 def _make_vector(env_id: str, num_envs: int, args: Sequence[str], first_index: int) -> VectorEnv[Any, Any, Any]:
     """The environment's own vectorised class where it has one that can be used, else single ones side by side."""
-    spec = import_environment(env_id)
-    if spec.vector_entry_point is not None and not spec.additional_wrappers and not has_index(args):
-        named = arguments(args, first_index)
+    spec, named = import_environment(env_id), arguments(args, first_index)
+    limited = named.get("max_episode_steps", 1) not in (-1, None)  # what Gymnasium alone understands
+    if spec.vector_entry_point is not None and not spec.additional_wrappers and limited and not has_index(args):
         try:
             return guarded(
                 gymnasium.make_vec,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OURS = frozenset(
@@ -25,7 +25,7 @@ class _UserFolderLast:
 
     def __init__(self, user_folder: str | None) -> None:
         # The project's own folder is often the one that the user works in, and then holds the user's files as well.
-        folders = [ROOT] if user_folder is None else [ROOT, user_folder]
+        folders = [ROOT] if user_folder is None else [user_folder, ROOT]
         self._last = [name for folder in folders for name in dict.fromkeys((folder, os.path.realpath(folder)))]
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -51,21 +51,27 @@ def settle() -> None:
     sys.meta_path[:] = finders
 
 
-def hidden_file(module: str) -> str | None:
-    """The file of the working folder that would be this module if its name did not mean another one."""
+def hidden_file(module: str, folder: str) -> str | None:
+    """The file in `folder` that would be this module if its name did not mean another one."""
     name = module.partition(".")[0]
     for file in (os.path.join(name, "__init__.py"), f"{name}.py"):
-        path = os.path.realpath(file)
+        path = os.path.realpath(os.path.join(folder, file))
         if os.path.isfile(path):
-            known = _origin(name)
+            known = _origin(name, folder)
             return None if known is None or os.path.realpath(known) == path else path
     return None
 
 
-def _origin(name: str) -> str | None:
-    """Where a top-level module is or would be from; None where there is none of that name."""
-    for finder in sys.meta_path:
-        spec = finder.find_spec(name, None)
-        if spec is not None:
+def _origin(name: str, folder: str) -> str | None:
+    """Where a module of that name is from, if not from `folder`; None where there is none."""
+    last = {os.path.realpath(folder), os.path.realpath(ROOT)}
+    installed = [place for place in sys.path if place and os.path.realpath(place) not in last]
+    for spec in (
+        PathFinder.find_spec(name, [ROOT]) if name in OURS else None,
+        BuiltinImporter.find_spec(name),
+        FrozenImporter.find_spec(name),
+        PathFinder.find_spec(name, installed),
+    ):
+        if spec is not None and spec.origin is not None:
             return spec.origin
     return None

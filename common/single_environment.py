@@ -88,7 +88,12 @@ def why_not_made(env_id: str, args: Sequence[str], error: BaseException) -> str:
     unknown_id = isinstance(error, gymnasium.error.Error) and not in_user_code(error)
     if unknown_module or unknown_id:
         return f"--env {env_id}: {' '.join(str(error).split())}; use a registered Gymnasium id, or module:id"
-    return f"--env {env_id}: {blame(error)}"
+    return f"{shown_setting(env_id, args)}: {blame(error)}"
+
+
+def shown_setting(env_id: str, args: Sequence[str]) -> str:
+    """The environment as the user gave it."""
+    return f"--env {env_id}{' --env-args ' if args else ''}{' '.join(args)}"
 
 
 @functools.cache

@@ -68,9 +68,17 @@ def check_memory(
     replies = _REPLIES_HELD * reply
     without_replay = _RAY_BYTES + learner + replies + chunk + player + EVALUATOR_COPIES * copy_bytes
     fixed = without_replay + replay_processes(shards) * process_bytes
-    if fixed + capacity * row + actors * actor_bytes <= available:
+    missing = fixed + capacity * row + actors * actor_bytes - available
+    if missing <= 0:
         return
     have = f"{available / MB:,.0f} MB are available"
+    chunks = (actors + 1) * chunk  # where they are filled, and where one arrives
+    if chunks > max(capacity * row, actors * (actor_bytes - chunk)):
+        rows = config.actor.rows_per_chunk
+        if rows != dataclasses.replace(config.actor, chunk_rows=None).rows_per_chunk:
+            _refuse_share("chunk-rows", rows, chunks, missing, have)
+    if replies > max(capacity * row, actors * actor_bytes):
+        _refuse_share("batch-size", config.learner.batch_size, replies, missing, have)
     least = one_actor + 1000 * row  # for one actor and a small ring
     over = fixed + least - available
     if shards > 1 and over > 0:
@@ -80,18 +88,9 @@ def check_memory(
             f"at most {fits:,} would fit"
         )
     if over > 0:
-        _refuse_message("batch-size", config.learner.batch_size, replies, over, have)
-        envs, rows = config.actor.envs_per_actor, config.actor.rows_per_chunk
-        if rows != dataclasses.replace(config.actor, chunk_rows=None).rows_per_chunk:
-            _refuse_message("chunk-rows", rows, 2 * chunk, over, have)  # where it is filled, and where it arrives
         # Where nobody sets its size, a chunk has so many rows for each environment.
-        each = (actors + 1) * chunk / envs + actors * environment_bytes
-        left = available - (fixed - chunk) - capacity * row - actors * player
-        if left >= each:
-            raise BadInput(
-                f"--envs-per-actor {envs}: {actors} actors with so many need {each * envs / MB:,.0f} MB and {have}; "
-                f"at most {int(left / each):,} would fit"
-            )
+        envs = config.actor.envs_per_actor
+        _refuse_share("envs-per-actor", envs, chunks + actors * envs * environment_bytes, missing, have)
         raise BadInput(
             f"--actors {actors}: not even one actor fits, {have} and Ray with the learner needs {fixed / MB:,.0f}"
         )
@@ -115,13 +114,11 @@ def check_memory(
     )
 
 
-def _refuse_message(setting: str, value: int, needs: int, over: int, have: str) -> None:
-    """Raises BadInput where a smaller value would free the `over` bytes of which it `needs` most."""
-    if needs > over:
-        raise BadInput(
-            f"--{setting} {value}: needs {needs / MB:,.0f} MB and {have}; "
-            f"at most {max(1, int(value * (1 - over / needs))):,} would fit"
-        )
+def _refuse_share(setting: str, value: int, needs: int, missing: int, have: str) -> None:
+    """Raises BadInput where a smaller value alone would free the `missing` bytes."""
+    fits = int(value * (1 - missing / needs))
+    if fits >= 1:
+        raise BadInput(f"--{setting} {value}: needs {needs / MB:,.0f} MB and {have}; at most {fits:,} would fit")
 
 
 def _read_int(path: str) -> int | None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from common.config import BadInput
 
 _LONGEST_PATH = 107 if sys.platform == "linux" else 103  # bytes
-_VARIABLES = ("RAY_TMPDIR", "TMPDIR")  # the first that is set counts, as in Ray
+_VARIABLES = ("RAY_TMPDIR", "TMPDIR")  # the first counts, as in Ray
 _SHORT = ("/tmp", "/var/tmp", "/dev/shm")  # without a variable Ray takes the first
 
 
@@ -23,7 +23,7 @@ class Place(NamedTuple):
 
 def place_for_sockets(below: str, environment: Mapping[str, str] = os.environ) -> Place:
     """Where a socket `below` fits in. Raises BadInput where nowhere."""
-    variable = next((name for name in _VARIABLES if name in environment), None)
+    variable = next((name for name in _VARIABLES if environment.get(name)), None)
     named = os.path.abspath(environment[variable]) if variable else _SHORT[0]
     fault = _fault(named, below)
     if fault is None:
@@ -34,7 +34,7 @@ def place_for_sockets(below: str, environment: Mapping[str, str] = os.environ) -
             return Place(folder, fault)
     most = _LONGEST_PATH - 1 - len(below)
     raise BadInput(
-        f"{fault}, and no other ({', '.join(_SHORT)}) can be written; name one whose path has at most {most} bytes in "
+        f"{fault}, and none of {', '.join(_SHORT)} will do; name a folder whose path has at most {most} bytes in "
         "RAY_TMPDIR"
     )
 
@@ -42,7 +42,10 @@ def place_for_sockets(below: str, environment: Mapping[str, str] = os.environ) -
 def _fault(folder: str, below: str) -> str | None:
     if len(os.fsencode(os.path.join(folder, below))) > _LONGEST_PATH:
         return f"cannot hold Ray's sockets, whose paths may have {_LONGEST_PATH} bytes"
-    there = folder
-    while not os.path.exists(there):  # Ray makes what is missing
-        there = os.path.dirname(there)
-    return None if os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK) else "cannot be written"
+    if not folder.isascii():
+        return "cannot hold Ray's files, whose paths must be ASCII"
+    try:
+        os.makedirs(folder, exist_ok=True)  # as Ray does
+    except OSError as error:
+        return f"cannot be made ({error.strerror})"
+    return None if os.access(folder, os.W_OK | os.X_OK) else "cannot be written"

@@ -34,7 +34,7 @@ THREAD = "signals"  # name of the one that gets them
 NOTHING_TO_SAVE = "stopped at the start: there was nothing to save"
 _URGENT = (signal.SIGINT, signal.SIGTERM)  # what a second time means: at once
 _SAME_SECONDS = 0.5  # `timeout`, for one, sends its signal to the process and then to its group
-_OPENING_SECONDS = 5.0  # for a start to notice the signal by itself
+_OPENING_SECONDS = 3.0  # for a start to notice the signal by itself
 _WAKE_UP = b"\0"  # no signal has this number
 
 

@@ -171,11 +171,14 @@ def _session(
     plan: Plan, display: Display, probe: Probe, signals: StopSignals
 ) -> Iterator[tuple[RaySession, Placement]]:
     """A Ray session with our signal handlers, for an environment that has been tried."""
-    complaints = probe.complaints(_MOMENT_SECONDS)  # most are there by now, and then nothing need start
+    tried = probe.tried(_MOMENT_SECONDS)  # most are there by now, and what cannot work need not start anything
     ray_session, place = open_session(plan, display, signals)
     try:
-        for line in (probe.complaints() if complaints is None else complaints) or ():
+        tried = tried or probe.tried()
+        assert tried is not None
+        for line in tried.complaints:
             display.say(line, style="yellow")
+        display.hear("", tried.heard)
         yield ray_session, place
     finally:
         ray_session.close()

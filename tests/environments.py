@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from typing import Any
@@ -153,6 +154,31 @@ class RenderBreaksLater(Rendered):
         return super().render()
 
 
+class Draws(OneState):
+    """The first observation is drawn from the process's global streams; what each copy drew first is kept in a file."""
+
+    observation_space = spaces.Box(0, 1, (3,), np.float64)
+
+    def __init__(self, folder: str | None = None, number: int = 0) -> None:
+        self._drawn = self._draw()
+        if folder is not None:
+            with open(os.path.join(folder, "drawn.txt"), "a") as file:
+                file.write(f"{number} {' '.join(map(str, self._drawn))}\n")
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        drawn, self._drawn = self._drawn, self._draw()
+        return np.array(drawn), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return np.zeros(3), float(action == 0), False, False, {}
+
+    def _draw(self) -> tuple[float, float, float]:
+        import torch  # late, as some simulators do
+
+        return random.random(), float(np.random.rand()), float(torch.rand(1, dtype=torch.float64))
+
+
 class DictObservations(OneState):
     """What DQN here refuses."""
 
@@ -169,6 +195,7 @@ _register("FailsAtStep37-v0", FailsAtStep37, 100)
 _register("InfiniteReward-v0", InfiniteReward, 20)
 _register("OddObservations-v0", OddObservations, 20)
 _register("Slow-v0", Slow, 5)
+_register("Draws-v0", Draws, 5)
 _register("DictObservations-v0", DictObservations, 5)
 for _class in (Corridor, ShortCorridor, Interrupted, Rendered, RendersNothing, RenderRaises, RenderBreaksLater):
     _register(f"{_class.__name__}-v0", _class, None)

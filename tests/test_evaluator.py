@@ -470,7 +470,7 @@ def test_looks_are_as_long_as_training_episodes_ask_for() -> None:
         np.random.SeedSequence(1), 100, None,
     )  # fmt: skip
     evaluating.evaluate(good(100))
-    assert set(evaluating.report(longest_training_episode=80)) == {"looking", "waiting"}
+    assert set(evaluating.report(longest_training_episode=80).seconds) == {"looking", "waiting"}
     evaluating.evaluate(good(200))
     evaluating.report(longest_training_episode=60)  # of an older answer; what was longer stays
     looks = looks_after(evaluating, 300)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from actors.actor import ActorStats
+from actors.evaluator import EvaluatorReport
 from common.time_use import ACTIVITIES
 from driver.supervision.polling import Polling
 from driver.supervision.topology import Role, Roles
@@ -16,6 +17,7 @@ class Question(NamedTuple):
     role: str
     method: str
     answer: Callable[[Any], None]
+    args: tuple[Any, ...]
 
 
 class FakeCalls:
@@ -36,7 +38,7 @@ class FakeCalls:
         assert (group == CONTROL_GROUP) == (role.name != "replay server")
         if question in self.open:
             return False
-        self.open[question] = Question(role.name, method, on_value)
+        self.open[question] = Question(role.name, method, on_value, args)
         return True
 
     def answer(self, question: str, value: Any) -> None:
@@ -59,7 +61,7 @@ class FakeObserver:
     def take_actor(self, process: str, stats: ActorStats) -> None:
         self.told.append((process, stats.actor_id))
 
-    def take_evaluator_seconds(self, seconds: dict[str, float]) -> None:
+    def take_evaluator(self, report: EvaluatorReport) -> None:
         raise AssertionError("the evaluator does not answer here")
 
 
@@ -131,3 +133,11 @@ def test_metrics_are_exported_once_a_second_though_nobody_answers() -> None:
         scene.poll()
         scene.polling.poll_if_due()  # not due again
     assert len(scene.observer.exported) == 5
+
+
+def test_the_evaluator_is_told_how_long_training_episodes_are() -> None:
+    """Its looks are bounded by that."""
+    scene = Scene()
+    scene.poll()
+    question = scene.calls.open["evaluator"]
+    assert (question.role, question.method, question.args) == ("evaluator", "report", (70,))

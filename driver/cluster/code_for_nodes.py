@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from common.search_path import OURS, hidden_file
 from driver.ray_environment import FOR_WORKERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,8 +34,15 @@ def runtime_env(env: str, root: Path = ROOT) -> dict[str, Any]:
         **settings,
         **({"py_modules": modules} if modules else {}),  # Ray fails on an empty list
         "working_dir": str(root),
-        "excludes": [*_NOT_CODE, *virtual_environments],
+        "excludes": [*_NOT_CODE, *virtual_environments, *_hidden(root)],
     }
+
+
+def _hidden(root: Path) -> list[str]:
+    """The user's files among ours that are named as a module of Python's: on a node the tree is searched first."""
+    modules = [*(file.stem for file in root.glob("*.py")), *(file.parent.name for file in root.glob("*/__init__.py"))]
+    files = [hidden_file(name, str(root)) for name in modules if name not in OURS]
+    return [f"/{Path(file).relative_to(root.resolve())}" for file in files if file is not None]
 
 
 def is_submitted_job() -> bool:

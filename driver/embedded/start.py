@@ -58,7 +58,7 @@ def start_embedded(cpus: float, dashboard: bool, dashboard_port: int | None = No
             url,
             head=None,
             token_note=token_note,
-            folder_note=f"{place.fault}: they are below {files}" if place.fault else None,
+            folder_note=f"{place.fault}: Ray's files are below {files}" if place.fault else None,
             lasting=lasting.pop_all(),
         )
 

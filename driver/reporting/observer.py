@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from actors.actor import ActorStats
-from actors.evaluator import LooksReply
+from actors.evaluator import EvaluatorReport, LooksReply
 from actors.policy import epsilon_schedule
 from common.config import Config
 from common.time_use import ACTIVITIES, column
@@ -80,9 +80,10 @@ class Observer:
         self._actors.take(process, stats)
         self._display.hear(f"actor-{stats.actor_id}", stats.heard)
 
-    def take_evaluator_seconds(self, seconds: dict[str, float]) -> None:
-        """Where the evaluator's time went."""
-        self._evaluator_seconds = seconds
+    def take_evaluator(self, report: EvaluatorReport) -> None:
+        """The evaluator's report."""
+        self._evaluator_seconds = report.seconds
+        self._display.hear("evaluator", report.heard)
 
     def take_shard(self, shard: int, stats: ShardStats) -> None:
         """What one of several replay shards tells of itself, for the next moment."""

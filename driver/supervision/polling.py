@@ -67,7 +67,7 @@ class Polling:
             "evaluator",
             self._roles.evaluator,
             "report",
-            self._observer.take_evaluator_seconds,
+            self._observer.take_evaluator,
             self._observer.longest_episode_env_steps,
         )
 
