@@ -44,8 +44,8 @@ def evaluate_run(run: Path, episodes: int, seed: int, video: Path | None) -> Non
     for line in _lines(played, config["environment"]["solved_return"]):
         print(line)
     if recorded is not None:
-        path, ended = recorded
-        print(f"video: {path}" + ("" if ended else f", up to step {limit.env_steps:,} of an episode that did not end"))
+        path, unended = recorded
+        print(f"video: {path}" + (f", up to step {unended:,} of an episode that did not end" if unended else ""))
 
 
 def _arguments(run: Path, settings: dict[str, Any]) -> tuple[tuple[str, ...], int]:

@@ -27,8 +27,8 @@ Frame = NDArray[np.uint8]  # [height, width, 3]
 
 def record(
     q_function: QFunction, environment: EnvironmentSpec, copy: int, seed: int, folder: Path, limit: StepLimit
-) -> tuple[Path, bool]:
-    """Plays one episode on this copy, to its end or to the limit. Returns the file, and whether the episode ended.
+) -> tuple[Path, int | None]:
+    """Plays one episode on this copy, to its end or to the limit. Returns the file, and the last step where it did not end.
 
     Raises BadInput where that cannot be done, and leaves no part of a video then.
     """
@@ -71,17 +71,17 @@ def _record(
     frame: Frame,
     folder: Path,
     limit: StepLimit,
-) -> tuple[Path, bool]:
+) -> tuple[Path, int | None]:
     folder.mkdir(parents=True, exist_ok=True)
     path = next(free for n in itertools.count() if not (free := folder / f"greedy-episode-{n}.mp4").exists())
     unfinished = folder / f".{path.name}"
     try:
         with _Writer(unfinished, frame, _fps(env)) as write:
-            ended = _play(q_function, env, observation, limit, write)
+            unended = _play(q_function, env, observation, limit, write)
         unfinished.rename(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return path, ended
+    return path, unended
 
 
 def _play(
@@ -90,16 +90,17 @@ def _play(
     observation: Any,
     limit: StepLimit,
     write: Callable[[Frame], None],
-) -> bool:
-    """Returns whether the episode ended."""
+) -> int | None:
+    """Returns how many environment steps it took where it did not end."""
     action_start = int(getattr(env.action_space, "start", 0))
-    for _ in range(limit.env_steps):
+    most = limit.env_steps
+    for _ in range(most):
         q_values = q_function(flatten(env.observation_space, np.asarray(observation)[None], 1))
         observation, _, terminated, truncated, _ = env.step(int(q_values.argmax()) + action_start)
         write(_frame(env))
         if terminated or truncated:
-            return True
-    return False
+            return None
+    return most
 
 
 class _FrameError(Exception):

@@ -110,6 +110,27 @@ def test_on_a_terminal_a_running_run_looks_like_the_live_display(tmp_path: Path)
         assert row in output.getvalue()
 
 
+def test_an_environment_whose_name_looks_like_markup_is_shown_as_it_is(tmp_path: Path) -> None:
+    running(tmp_path / "run", A_MOMENT)
+    config = json.loads((tmp_path / "run" / CONFIG).read_text())
+    config["settings"]["env"] = "odd[/red]:Env-v0"
+    (tmp_path / "run" / CONFIG).write_text(json.dumps(config))
+    assert "odd[/red]:Env-v0, 8 of 8 actors" in status(tmp_path / "run", width=120)
+
+
+def test_a_part_whose_file_is_gone_is_passed_over(tmp_path: Path) -> None:
+    """As a link to nowhere, or one that goes between two looks."""
+    running(tmp_path / "run", A_MOMENT)
+    (tmp_path / "run" / METRICS / "part-00001.parquet").symlink_to(tmp_path / "nowhere")
+    assert "17,000 env steps" in status(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("unended", "expected"), [(87, "321.0, 87 of its episodes did not end\n"), (0, "321.0\n")])
+def test_episodes_of_the_last_look_that_did_not_end_are_told(tmp_path: Path, unended: int, expected: str) -> None:
+    running(tmp_path / "run", A_MOMENT).write_summary({**SUMMARY_VALUES, "evaluation_unended": unended})
+    assert f"last evaluation {expected}" in status(tmp_path / "run")
+
+
 def test_a_run_whose_process_is_gone_was_killed(tmp_path: Path) -> None:
     running(tmp_path / "run", A_MOMENT, started=1.0)
     assert "killed: no summary was written; figures of 12 s ago\n" in status(tmp_path / "run")
