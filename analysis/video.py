@@ -28,9 +28,12 @@ Frame = NDArray[np.uint8]  # [height, width, 3]
 def record(
     q_function: QFunction, environment: EnvironmentSpec, copy: int, seed: int, folder: Path, limit: StepLimit
 ) -> tuple[Path, int | None]:
-    """Plays one episode on this copy, to its end or to the limit. Returns the file, and the last step where it did not end.
+    """Plays one episode on this copy, to its end or to the limit.
 
     Raises BadInput where that cannot be done, and leaves no part of a video then.
+
+    Returns:
+        The file, and how many environment steps it shows where the episode did not end.
     """
     env, observation, frame = _begin(environment, copy, seed, f"--video {folder}")
     try:

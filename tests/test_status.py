@@ -118,6 +118,12 @@ def test_an_environment_whose_name_looks_like_markup_is_shown_as_it_is(tmp_path:
     assert "odd[/red]:Env-v0, 8 of 8 actors" in status(tmp_path / "run", width=120)
 
 
+def test_what_a_terminal_would_act_on_or_cannot_show_is_replaced(tmp_path: Path) -> None:
+    values = {"stopped_by": "error", "error": "actor-0: \x1b[31mred\x07 \ud800"}
+    running(tmp_path / "run", A_MOMENT).write_summary({**SUMMARY_VALUES, **values})
+    assert "error: actor-0: ?[31mred? ?\n" in status(tmp_path / "run")
+
+
 def test_a_part_whose_file_is_gone_is_passed_over(tmp_path: Path) -> None:
     """As a link to nowhere, or one that goes between two looks."""
     running(tmp_path / "run", A_MOMENT)
