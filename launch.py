@@ -20,15 +20,15 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import search_path
 from common.config import BadInput, Config
+from common.paths import user_path
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
 from driver.embedded.workers.handle import worker_template
-from driver.output import end_quietly, flush_output, guard_output
+from driver.output import OutputFailed, guard_output, open_closed_streams, watch_output
 from driver.ray_environment import RayDidNotStart
 from driver.signals import NOTHING_TO_SAVE, StoppedEarly, StopSignals
 
@@ -87,6 +87,7 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
             seed_sequence(seed, "evaluator"),
             config.evaluator.evaluation_interval_learner_steps,
             plan.solved_return,
+            time_limit=getattr(environment, "max_episode_steps", None),
         )
 
     def create_actor(actor_id: int) -> Any:
@@ -123,10 +124,14 @@ def build_replay(plan: Plan, create: Callable[..., Any], place: Placement) -> tu
 
 def main(signals: StopSignals) -> int:
     """Dispatches the subcommands. Returns the exit code. `signals`: installed already."""
+    open_closed_streams()
+    watch_output()
     try:
         _check_working_folder()
         command = parse(sys.argv[1:])
-        return _dispatch(command.config, command.command, signals) or flush_output()
+        code = _dispatch(command.config, command.command, signals)
+        sys.stdout.flush()
+        return code
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -137,9 +142,11 @@ def main(signals: StopSignals) -> int:
         print(NOTHING_TO_SAVE, file=sys.stderr)
         return stopped.exit_code
     except KeyboardInterrupt:  # a command that starts no run
+        print("stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read what such a command says has seen enough
-        end_quietly()
+    except OutputFailed as error:  # of such a command too
+        if str(error):
+            print(f"error: the output cannot be written ({error})", file=sys.stderr)
         return 1
 
 
@@ -155,17 +162,17 @@ def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Statu
         case Plot():
             from analysis.plot import plot_runs
 
-            plot_runs([Path(run) for run in command.runs], command.x, Path(command.output) if command.output else None)
+            output = None if command.output is None else user_path(command.output, "--output")
+            plot_runs([user_path(run, "plot") for run in command.runs], command.x, output)
         case Evaluate():
             from analysis.evaluate import evaluate_run
 
-            evaluate_run(
-                Path(command.run), command.episodes, config.run.seed, Path(command.video) if command.video else None
-            )
+            video = None if command.video is None else user_path(command.video, "--video")
+            evaluate_run(user_path(command.run, "evaluate"), command.episodes, config.run.seed, video)
         case Status():
             from analysis.status import show_status
 
-            show_status([Path(run) for run in command.runs], command.follow)
+            show_status([user_path(run, "status") for run in command.runs], command.follow)
     return 0
 
 

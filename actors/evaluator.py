@@ -3,10 +3,11 @@
 In:   take(message)          params broadcast by the learner at each target sync
 Out:  next_looks(seen)       to the driver, as soon as there is one: every look and confirmation
       newest()               the params that the driver saves at the end
-      seconds()              where its time went
+      report(longest)        how long training episodes are, and back where its time went and what was heard
 
 A look is 100 episodes on start states of its own seed. Mean at or above the threshold makes the version a candidate;
 100 further episodes on a fresh seed confirm it when the lower end of the 95 % interval of their mean is there too.
+Episodes that do not end within a limit (actors/greedy.py) count with what they reached.
 Run by the driver as a Ray actor: `run` occupies its thread, the rest comes in on others.
 """
 
@@ -17,16 +18,17 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from actors.greedy import Environments, greedy_returns
+from actors.greedy import Environments, Played, StepLimit, greedy_returns
 from actors.policy import QFunction
+from common.env_args import EVALUATOR_COPIES
+from common.hearing import Hearing, listening
 from common.params import check_arrays, decode
 from common.statistics import summarize
 from common.time_use import ACTIVITIES, TimeUse
 from common.types import Look, Params
 
-EPISODES_PER_LOOK = 100
+EPISODES_PER_LOOK = EVALUATOR_COPIES  # one in each
 _REPLY_SECONDS = 1.0  # next_looks answers within this time, news or not
 
 
@@ -35,6 +37,13 @@ class LooksReply(NamedTuple):
 
     looks: list[Look]
     confirmed: Params | None
+
+
+class EvaluatorReport(NamedTuple):
+    """What the evaluator tells of itself."""
+
+    seconds: dict[str, float]  # by activity, see common/time_use.py
+    heard: tuple[str, ...]  # what its environments print and warn of, see common/hearing.py
 
 
 class Evaluator:
@@ -47,17 +56,23 @@ class Evaluator:
         seeds: np.random.SeedSequence,
         interval_learner_steps: int,
         solved_return: float | None,
+        time_limit: int | None = None,
         reply_seconds: float = _REPLY_SECONDS,
     ) -> None:
-        """`solved_return` None: nothing is ever a candidate. `make_environments` gets the number of episodes."""
+        """`solved_return` None: nothing is ever a candidate. `make_environments` gets the number of episodes.
+
+        `time_limit`: the environment's own, in environment steps, if it has one.
+        """
         self._make_environments = make_environments
         self._shapes = shapes
         self._rng = np.random.default_rng(seeds)
         self._interval = interval_learner_steps
         self._solved_return = solved_return
+        self._limit = StepLimit(time_limit)
         self._reply_seconds = reply_seconds
         self._environments: Environments | None = None
         self._time_use = TimeUse(ACTIVITIES["evaluator"])
+        self._hearing = Hearing()
         self._next_due = interval_learner_steps
         self._changed = threading.Condition()  # guards what follows
         self._newest: Params | None = None
@@ -74,19 +89,8 @@ class Evaluator:
 
     def run(self) -> None:
         """Looks until told to stop."""
-        self._time_use.begin()
-        while (params := self._wait_for_due()) is not None:
-            self._time_use.spent("waiting")
-            self.evaluate(params)
-            self._time_use.spent("looking")
-        self._time_use.spent("waiting")
-        if self._final_look and self._newest is not None and self._newest.version > self._looked_version:
-            self._stopping = False
-            self.evaluate(self._newest)
-            self._time_use.spent("looking")
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+        with listening(self._hearing):
+            self._run()
 
     def evaluate(self, params: Params) -> None:
         """One look; for a candidate the confirmation too, once in a run."""
@@ -123,15 +127,31 @@ class Evaluator:
         with self._changed:
             return self._newest
 
-    def seconds(self) -> dict[str, float]:
-        """By activity, see common/time_use.py."""
-        return self._time_use.seconds
+    def report(self, longest_training_episode: int) -> EvaluatorReport:
+        """How it is doing. Takes the length, in environment steps, that looks are bounded by."""
+        self._limit.ended_after(longest_training_episode)
+        return EvaluatorReport(self._time_use.seconds, self._hearing.lines)
 
     def stop(self, final_look: bool) -> None:
         """Ends `run`, in the middle of a look if need be; with `final_look` after one at the newest params."""
         with self._changed:
             self._stopping = True
             self._final_look = final_look
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        self._time_use.begin()
+        while (params := self._wait_for_due()) is not None:
+            self._time_use.spent("waiting")
+            self.evaluate(params)
+            self._time_use.spent("looking")
+        self._time_use.spent("waiting")
+        if self._final_look and self._newest is not None and self._newest.version > self._looked_version:
+            self._stopping = False
+            self.evaluate(self._newest)
+            self._time_use.spent("looking")
+        with self._changed:
+            self._ended = True
             self._changed.notify_all()
 
     def _wait_for_due(self) -> Params | None:
@@ -150,20 +170,21 @@ class Evaluator:
         if self._environments is None:
             self._environments = self._make_environments(EPISODES_PER_LOOK)
         seed = int(self._rng.integers(2**63))
-        returns = greedy_returns(QFunction(params.arrays), self._environments, seed, lambda: self._stopping)
-        if returns is None:
-            return None
-        return self._record(params, confirmation, seed, returns)
+        q_function = QFunction(params.arrays)
+        played = greedy_returns(q_function, self._environments, seed, self._limit, lambda: self._stopping)
+        return None if played is None else self._record(params, confirmation, seed, played)
 
-    def _record(self, params: Params, confirmation: bool, seed: int, returns: NDArray[np.float64]) -> Look:
-        summary = summarize(returns)
+    def _record(self, params: Params, confirmation: bool, seed: int, played: Played) -> Look:
+        summary = summarize(played.returns)
         threshold = self._solved_return
         look = Look(
             version=params.version,
             env_steps=params.env_steps,
             confirmation=confirmation,
             seed=seed,
-            returns=returns,
+            returns=played.returns,
+            unended=played.unended,
+            longest_env_steps=played.longest_env_steps,
             mean=summary.mean,
             std=summary.std,
             interval_low=summary.interval_low,

@@ -1,14 +1,18 @@
-"""Greedy episodes (epsilon 0), one for each environment."""
+"""Greedy episodes (epsilon 0), one for each environment, and how long they may take."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.environment import Step
+
+_LEAST_ENV_STEPS = 1_000
+_TIMES_THE_LONGEST = 20
+_TRUSTED_ENV_STEPS = 100_000
 
 
 class Environments(Protocol):
@@ -26,27 +30,66 @@ class Environments(Protocol):
         ...
 
 
+class Played(NamedTuple):
+    """The first episode of every environment."""
+
+    returns: NDArray[np.float64]  # [E], undiscounted; what it had reached where it did not end
+    unended: int  # episodes
+    longest_env_steps: int  # of the episodes; those that did not end all had as many
+
+
+class StepLimit:
+    """How many environment steps a greedy episode may take, by what episodes took that ended: 20 times the longest.
+
+    A greedy policy can walk into a wall for ever. Where the environment has a time limit every episode ends by itself,
+    so this one is out of its way, unless theirs is so long that it is none.
+    """
+
+    def __init__(self, time_limit: int | None, longest_env_steps: int = 0) -> None:
+        """`time_limit`: the environment's own, in environment steps. `longest_env_steps`: of the episodes so far."""
+        self._time_limit = time_limit
+        self._longest = longest_env_steps
+
+    def ended_after(self, env_steps: int) -> None:
+        """An episode ended, of training or a greedy one."""
+        self._longest = max(self._longest, env_steps)
+
+    @property
+    def env_steps(self) -> int:
+        """As of now; it only grows."""
+        grown = max(_LEAST_ENV_STEPS, _TIMES_THE_LONGEST * self._longest)
+        if self._time_limit is None or self._time_limit < 1:  # Gymnasium writes -1 for none
+            return grown
+        return min(2 * self._time_limit, max(grown, _TRUSTED_ENV_STEPS))
+
+
 def greedy_returns(
     q_function: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     environments: Environments,
     seed: int,
+    limit: StepLimit,
     stopped: Callable[[], bool] = lambda: False,
-) -> NDArray[np.float64] | None:
-    """Plays the first episode of every environment to its end.
+) -> Played | None:
+    """Plays the first episode of every environment to its end, or to the limit, which it tells of ends.
 
     All environments start at once and each counts one episode: taking the first episodes to *finish* would prefer
     short ones.
 
     Returns:
-        The undiscounted returns `[E]`, or None if `stopped` became true before all had ended.
+        None if `stopped` became true before.
     """
     environments.reset(np.random.SeedSequence(seed))
     returns = np.zeros(environments.num_envs, dtype=np.float64)
     running = np.ones(environments.num_envs, dtype=np.bool_)
-    while running.any():
+    env_steps = 0
+    while running.any() and env_steps < limit.env_steps:
         if stopped():
             return None
         step = environments.step(q_function(environments.observation).argmax(axis=1))
+        env_steps += 1
         returns += np.where(running & step.valid, step.reward, 0.0)
-        running &= ~(step.terminated | step.truncated)
-    return returns
+        ended = running & (step.terminated | step.truncated)
+        if ended.any():
+            limit.ended_after(env_steps)
+            running &= ~ended
+    return Played(returns, unended=int(running.sum()), longest_env_steps=env_steps)

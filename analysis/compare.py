@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from analysis.figures import try_to_draw
 from analysis.plot import draw_networks, read_curve
 from common.config import BadInput, Config, NetworkConfig, RunConfig
 
@@ -65,25 +67,51 @@ def plan_entries(config: Config, networks: Sequence[str], seeds: int, folder: Pa
     return entries
 
 
-def compare(entries: Sequence[Entry], folder: Path, train_once: TrainOnce) -> list[dict[str, Any]]:
-    """Trains every entry, and keeps table and chart up to date after each. Stops early when a run was stopped."""
+def compare(
+    entries: Sequence[Entry], folder: Path, train_once: TrainOnce, say: Callable[[str], object] = print
+) -> list[dict[str, Any]]:
+    """Trains every entry, and keeps table and chart up to date after each. Stops early when a run was stopped.
+
+    A table or chart that cannot be written is told by `say`, each reason once, and costs no run.
+    """
     rows: list[dict[str, Any]] = []
+    told: set[str] = set()
+
+    def tell(what: str, reason: str | None) -> None:
+        if reason is not None and reason not in told:
+            told.add(reason)
+            say(f"{what} ({reason})")
+
     for entry in entries:
         summary = train_once(entry.config, entry.path)
         rows.append(_row(entry, summary))
-        pq.write_table(pa.Table.from_pylist(rows), folder / TABLE)
-        draw_networks(
-            {
-                network: [
-                    read_curve(other.path, "env-steps") for other in entries[: len(rows)] if other.network == network
-                ]
-                for network in dict.fromkeys(row["network"] for row in rows)
-            },
-            folder / CHART,
-        )
+        tell("the table could not be written", _write_table(rows, folder / TABLE))
+        tell("the picture could not be drawn", try_to_draw(partial(_draw, entries[: len(rows)], folder / CHART)))
         if summary["stopped_by"] in ("interrupted", "terminated", "error"):
             break
     return rows
+
+
+def _write_table(rows: Sequence[dict[str, Any]], path: Path) -> str | None:
+    """Returns why it could not be written, or None; an older one stays until the new one is whole."""
+    temporary = path.with_name(f".{path.name}")
+    try:
+        pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
+        temporary.replace(path)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _draw(entries: Sequence[Entry], path: Path) -> None:
+    networks = dict.fromkeys(entry.network for entry in entries)
+    draw_networks(
+        {
+            network: [read_curve(entry.path, "env-steps") for entry in entries if entry.network == network]
+            for network in networks
+        },
+        path,
+    )
 
 
 def print_table(rows: Sequence[dict[str, Any]], console: Console) -> None:
@@ -127,9 +155,14 @@ def _row(entry: Entry, summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spread(values: Sequence[float | None], form: str, missing: str = "unknown") -> str:
-    """Median, range below it; `missing` where every run lacks the value, else those that lack it are counted."""
+    """Median, range below it; `missing` where every run lacks the value, else those that lack it are counted.
+
+    One value has no range.
+    """
     known = [value for value in values if value is not None]
     if not known:
         return missing
-    text = f"{np.median(known):{form}}\n[{min(known):{form}}, {max(known):{form}}]"
+    text = f"{np.median(known):{form}}"
+    if len(known) > 1:
+        text += f"\n[{min(known):{form}}, {max(known):{form}}]"
     return text if len(known) == len(values) else f"{text}\n{len(values) - len(known)} {missing}"

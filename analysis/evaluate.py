@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 
-from actors.greedy import greedy_returns
+from actors.greedy import Played, StepLimit, greedy_returns
 from actors.policy import QFunction
-from analysis.saved_run import read_config, read_network
+from analysis.saved_run import misfit, read_config, read_network, read_table
 from common.config import BadInput
-from common.environment import VectorEnvironment, flatten, probe
-from common.params import check_arrays, describe, layer_shapes
-from common.seeding import seed_sequence
+from common.env_args import arguments, copies
+from common.environment import VectorEnvironment, probe
+from common.params import describe
+from common.run_files import CONFIG, EPISODES
+from common.seeding import environment_seeds, seed_sequence
 from common.statistics import summarize
+from common.types import EnvironmentSpec
 
 _TOGETHER = 100  # episodes played side by side
 
@@ -23,63 +25,90 @@ _TOGETHER = 100  # episodes played side by side
 def evaluate_run(run: Path, episodes: int, seed: int, video: Path | None) -> None:
     """`launch.py evaluate`: prints mean, spread and 95 % interval. Raises BadInput on a missing or damaged run."""
     config = read_config(run, "evaluate")
-    env_id = str(config["settings"]["env"])
+    args, index = _arguments(run, config["settings"])
     arrays = read_network(run, "evaluate")
-    environment = probe(env_id)
-    hidden = [len(array) for name, array in arrays.items() if name.endswith("bias")][:-1]
-    try:
-        check_arrays(arrays, layer_shapes(environment.observation_size, hidden, environment.action_count))
-    except ValueError as error:
-        raise BadInput(f"evaluate {run}: its network does not fit {env_id}: {error}") from None
+    environment = probe(config["settings"]["env"], args, index)
+    if (wrong := misfit(arrays, environment, trained_on=environment.id)) is not None:
+        raise BadInput(f"evaluate {run}: {wrong}")
     q_function = QFunction(arrays)
-    returns = play(q_function, env_id, episodes, seed)
-    summary = summarize(returns)
-    print(f"{env_id}, network {describe({name: array.shape for name, array in arrays.items()})}, from {run}")
-    print(f"{episodes} greedy episodes, seed {seed}")
-    interval = (
-        f"[{summary.interval_low:.1f}, {summary.interval_high:.1f}]" if episodes > 1 else "needs more than one episode"
+    limit = StepLimit(environment.max_episode_steps, _longest_episode(run))
+    recorded = None
+    if video is not None:  # first, because it can fail
+        from analysis.video import record  # here, because only a video needs what it imports
+
+        start = environment_seeds(seed_sequence(seed, "evaluate", index=1), 1)[0]
+        recorded = record(q_function, environment, index, start, video, limit)
+    played = play(q_function, environment, index, episodes, seed, limit)
+    print(f"{environment.id}, network {describe({name: array.shape for name, array in arrays.items()})}, from {run}")
+    print(f"{episodes} greedy episode{'s' if episodes > 1 else ''}, seed {seed}")
+    for line in _lines(played, config["environment"]["solved_return"]):
+        print(line)
+    if recorded is not None:
+        path, ended = recorded
+        print(f"video: {path}" + ("" if ended else f", up to step {limit.env_steps:,} of an episode that did not end"))
+
+
+def _arguments(run: Path, settings: dict[str, Any]) -> tuple[tuple[str, ...], int]:
+    """What its environment was made with, and the number of the first copy here. Raises BadInput on damage."""
+    args = settings.get("env_args", [])  # runs of before there were any have none
+    try:
+        if not isinstance(args, list) or not all(isinstance(setting, str) for setting in args):
+            raise ValueError(f"env_args is {args!r}")
+        arguments(args, index=0)
+        index = copies(int(settings.get("actors", 0)) * int(settings.get("envs_per_actor", 0))).evaluate
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"evaluate {run}: its {CONFIG} is damaged ({error}); name another run") from None
+    return tuple(args), index
+
+
+def play(
+    q_function: QFunction, environment: EnvironmentSpec, first_index: int, episodes: int, seed: int, limit: StepLimit
+) -> Played:
+    """So many greedy episodes on copies from number `first_index` on; the seed's own stream draws all start states."""
+    rng = np.random.default_rng(seed_sequence(seed, "evaluate"))
+    parts: list[Played] = []
+    for first in range(0, episodes, _TOGETHER):
+        streams = seed_sequence(seed, "evaluate", index=2 + first)
+        together = min(_TOGETHER, episodes - first)
+        environments = VectorEnvironment(environment.id, together, environment.args, first_index, streams)
+        part = greedy_returns(q_function, environments, int(rng.integers(2**63)), limit)
+        environments.close()
+        assert part is not None
+        parts.append(part)
+    return Played(
+        returns=np.concatenate([part.returns for part in parts]),
+        unended=sum(part.unended for part in parts),
+        longest_env_steps=max(part.longest_env_steps for part in parts),
     )
-    print(f"mean return {summary.mean:.1f}, standard deviation {summary.std:.1f}, 95 % interval of the mean {interval}")
-    print(f"lowest {returns.min():.1f}, median {np.median(returns):.1f}, highest {returns.max():.1f}")
-    solved_return = config["environment"]["solved_return"]
+
+
+def _lines(played: Played, solved_return: float | None) -> list[str]:
+    """What the episodes came to; one of them alone has no spread."""
+    returns = played.returns
+    summary = summarize(returns)
+    if returns.size == 1:
+        lines = [f"return {summary.mean:.1f}; standard deviation and interval need more than one episode"]
+    else:
+        lines = [
+            f"mean return {summary.mean:.1f}, standard deviation {summary.std:.1f}, 95 % interval of the mean "
+            f"[{summary.interval_low:.1f}, {summary.interval_high:.1f}]",
+            f"lowest {returns.min():.1f}, median {np.median(returns):.1f}, highest {returns.max():.1f}",
+        ]
+    if played.unended:
+        lines.append(
+            f"{played.unended} of {returns.size} episodes did not end within {played.longest_env_steps:,} steps; they "
+            "count with what they reached"
+        )
     if solved_return is not None:
         verdict = "at or above" if summary.mean >= solved_return else "below"
-        print(f"{verdict} the return that counts as solved, {solved_return:g}")
-    if video is not None:
-        print(f"video: {record(q_function, env_id, seed, video)}")
+        lines.append(f"{verdict} the return that counts as solved, {solved_return:g}")
+    return lines
 
 
-def play(q_function: QFunction, env_id: str, episodes: int, seed: int) -> NDArray[np.float64]:
-    """Undiscounted returns `[episodes]`; the seed's own stream draws all start states."""
-    rng = np.random.default_rng(seed_sequence(seed, "evaluate"))
-    returns: list[NDArray[np.float64]] = []
-    for first in range(0, episodes, _TOGETHER):
-        environments = VectorEnvironment(env_id, min(_TOGETHER, episodes - first))
-        batch = greedy_returns(q_function, environments, int(rng.integers(2**63)))
-        environments.close()
-        assert batch is not None
-        returns.append(batch)
-    return np.concatenate(returns)
-
-
-def record(q_function: QFunction, env_id: str, seed: int, folder: Path) -> Path:
-    """Plays one greedy episode and writes it as an MP4. Raises BadInput where that cannot be done."""
-    from gymnasium.wrappers import RecordVideo
-
+def _longest_episode(run: Path) -> int:
+    """In environment steps, of training; 0 where the run's table cannot tell."""
     try:
-        env = RecordVideo(
-            gymnasium.make(env_id, render_mode="rgb_array"), str(folder), name_prefix="greedy", disable_logger=True
-        )
-    except (OSError, gymnasium.error.Error, ValueError, AssertionError) as error:
-        raise BadInput(
-            f"--video {folder}: {' '.join(str(error).split())}; leave it out, or name another folder"
-        ) from None
-    action_start = int(getattr(env.action_space, "start", 0))
-    observation, _ = env.reset(seed=int(seed_sequence(seed, "evaluate", index=1).generate_state(1)[0]))
-    ended = False
-    while not ended:
-        q_values = q_function(flatten(env.observation_space, np.asarray(observation)[None], 1))
-        observation, _, terminated, truncated, _ = env.step(int(q_values.argmax()) + action_start)
-        ended = terminated or truncated
-    env.close()  # type: ignore[no-untyped-call]
-    return max(folder.glob("greedy*.mp4"), key=lambda path: path.stat().st_mtime)
+        lengths = read_table(run, EPISODES, "evaluate", {"length_env_steps": "int64"})["length_env_steps"]
+    except BadInput:
+        return 0
+    return max(lengths.drop_null().to_pylist(), default=0)

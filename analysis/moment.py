@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 
 class Moment(NamedTuple):
@@ -69,8 +70,8 @@ def table(m: Moment, goals: Goals) -> Panel:
         "policy lag", _number(m.policy_lag_recent, "-") + " steps",
         "replay", f"{100 * m.replay_fill:.0f} %",
     )  # fmt: skip
-    title = f"{goals.env}, {m.actors_alive} of {goals.actors} actors"
-    waiting = f"waiting: {m.waiting_for}" if m.waiting_for else None
+    title = Text(f"{goals.env}, {m.actors_alive} of {goals.actors} actors")  # an environment's name is no markup
+    waiting = Text(f"waiting: {m.waiting_for}") if m.waiting_for else None
     return Panel(grid, title=title, subtitle=waiting, border_style="green", expand=False)
 
 

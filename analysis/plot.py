@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.figures import new_figure, save, try_to_draw
 from analysis.saved_run import read_config, read_table
 from common.config import BadInput
 from common.run_files import CURVE, EPISODES, METRICS
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # after the backend is chosen
-from matplotlib.axes import Axes
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Axis = Literal["episodes", "env-steps"]
 Float64 = NDArray[np.float64]
@@ -44,21 +42,33 @@ class Curve(NamedTuple):
 def plot_runs(runs: list[Path], x: Axis, output: Path | None) -> None:
     """`launch.py plot`: writes a picture and says where. Raises BadInput on a run or an output that cannot be used."""
     path = output or (runs[0] / CURVE if len(runs) == 1 else Path("plot.png"))
-    try:
-        if len(runs) == 1:
-            draw_learning_curve(runs[0], path, x)
-        else:
-            draw_median_and_range([read_curve(run, x) for run in runs], path, x)
-    except (OSError, ValueError) as error:  # of matplotlib: no such folder, no such format
-        raise BadInput(f"--output {path}: cannot be written ({error}); name a .png file in a folder that can") from None
-    print(path)
+    curves = [read_curve(run, x) for run in runs]
+    written: list[Path] = []
+
+    def draw() -> None:
+        written.append(draw_curve(curves[0], path, x) if len(runs) == 1 else draw_median_and_range(curves, path, x))
+
+    if (reason := try_to_draw(draw)) is not None:
+        raise BadInput(f"--output {path}: cannot be written ({reason}); name a .png file in a folder that can")
+    print(written[0])
 
 
 def read_curve(run: Path, x: Axis) -> Curve:
     """Raises BadInput on a missing or damaged run."""
     config = read_config(run, "plot")
-    episodes = read_table(run, EPISODES, "plot")
-    metrics = read_table(run, METRICS, "plot")
+    episodes = read_table(run, EPISODES, "plot", {"env_steps": "float64", "episode_return": "float64"})
+    metrics = read_table(
+        run,
+        METRICS,
+        "plot",
+        {
+            "kind": "string",
+            "env_steps": "float64",
+            "evaluation_return": "float64",
+            "evaluation_std": "float64",
+            "solved": "bool",
+        },
+    )
     return _curve(run, config, episodes, metrics, x)
 
 
@@ -88,10 +98,15 @@ def _curve(run: Path, config: dict[str, Any], episodes: Any, metrics: Any, x: Ax
     )
 
 
-def draw_learning_curve(run: Path, path: Path, x: Axis = "episodes") -> None:
+def draw_learning_curve(run: Path, path: Path, x: Axis = "episodes") -> Path:
+    """`draw_curve` of a run. Returns the file written. Raises BadInput on a missing or damaged run."""
+    return draw_curve(read_curve(run, x), path, x)
+
+
+def draw_curve(curve: Curve, path: Path, x: Axis) -> Path:
     """Episodes' returns, their running mean, looks with their spread, and the solved line."""
-    curve = read_curve(run, x)
-    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    figure = new_figure(9, 5)
+    axes = figure.subplots()
     axes.scatter(curve.episode_x, curve.episode_return, s=4, color="0.75", linewidths=0, label="training episode")
     if curve.episode_return.size >= 2:
         axes.plot(
@@ -110,43 +125,49 @@ def draw_learning_curve(run: Path, path: Path, x: Axis = "episodes") -> None:
             markersize=3,
             linewidth=1.2,
             elinewidth=0.5,
-            label="evaluation (greedy), mean and std of 100 episodes",
+            label="evaluation (greedy), mean and std of its episodes",
         )
     _mark_solved(axes, curve)
-    axes.set_title(f"{curve.env}: {curve.name}")
+    axes.set_title(f"{curve.env}: {curve.name}", parse_math=False)
     _finish(axes, x)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return save(figure, path)
 
 
-def draw_median_and_range(curves: list[Curve], path: Path, x: Axis) -> None:
+def draw_median_and_range(curves: list[Curve], path: Path, x: Axis) -> Path:
     """Median and range over runs of the running mean of the training returns, as far as all runs reach."""
-    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    figure = new_figure(9, 5)
+    axes = figure.subplots()
     draw_group(axes, curves, f"{len(curves)} runs", "tab:blue")
     for env in sorted({curve.env for curve in curves}):
         goal = next((curve.solved_return for curve in curves if curve.env == env), None)
         if goal is not None:
             axes.axhline(goal, color="tab:green", linestyle="--", linewidth=1, label=f"{env} solved at {goal:g}")
-    axes.set_title(f"{', '.join(sorted({curve.env for curve in curves}))}: median and range of {len(curves)} runs")
+    envs = ", ".join(sorted({curve.env for curve in curves}))
+    axes.set_title(f"{envs}: median and range of {len(curves)} runs", parse_math=False)
     _finish(axes, x)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return save(figure, path)
 
 
-def draw_networks(groups: dict[str, list[Curve]], path: Path) -> None:
+def draw_networks(groups: dict[str, list[Curve]], path: Path) -> Path:
     """The comparison: greedy evaluations over environment steps, median and range of each network's seeds."""
-    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    figure = new_figure(9, 5)
+    axes = figure.subplots()
     for index, (network, curves) in enumerate(groups.items()):
         looks = [curve._replace(episode_x=curve.look_x, episode_return=curve.look_mean) for curve in curves]
-        draw_group(axes, looks, f"{network} ({len(curves)} seeds)", f"C{index}", window=WINDOW_LOOKS)
+        draw_group(
+            axes,
+            looks,
+            f"{network} ({len(curves)} seed{'s' if len(curves) > 1 else ''})",
+            f"C{index}",
+            window=WINDOW_LOOKS,
+        )
     goal = next((curve.solved_return for curves in groups.values() for curve in curves), None)
     if goal is not None:
         axes.axhline(goal, color="0.3", linestyle="--", linewidth=1, label=f"solved at {goal:g}")
     axes.set_title("networks compared: median and range over seeds")
     _finish(axes, "env-steps")
     axes.set_ylabel(f"greedy evaluation return, mean of {WINDOW_LOOKS} looks")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return save(figure, path)
 
 
 def draw_group(axes: Axes, curves: list[Curve], label: str, color: str, window: int = WINDOW_EPISODES) -> None:
@@ -162,11 +183,14 @@ def draw_group(axes: Axes, curves: list[Curve], label: str, color: str, window: 
 
 
 def running_mean(values: Float64, window: int) -> Float64:
-    """`[N]`: mean of the last `window` values, of fewer at the beginning."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
+    """`[N]`: mean of the last `window` values, of fewer at the beginning; of those that are finite."""
+    finite = np.isfinite(values)
+    total = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
+    number = np.concatenate([[0], np.cumsum(finite)])
     index = np.arange(1, len(values) + 1)
     first = np.maximum(0, index - window)
-    mean: Float64 = (total[index] - total[first]) / (index - first)
+    count = (number[index] - number[first]).astype(np.float64)
+    mean: Float64 = (total[index] - total[first]) / np.where(count > 0, count, np.nan)
     return mean
 
 
@@ -184,7 +208,8 @@ def _finish(axes: Axes, x: Axis) -> None:
     axes.set_xlabel(AXIS_LABELS[x])
     axes.set_ylabel("return of an episode (sum of rewards)")
     axes.grid(alpha=0.3)
-    axes.legend(loc="best", fontsize="small")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best", fontsize="small")
 
 
 def _column(table: Any, name: str) -> Float64:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import typing
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,12 +14,35 @@ from rich.live import Live
 from rich.text import Text
 
 from analysis.moment import Goals, Moment, line, moment, table
-from analysis.saved_run import read_config, read_summary, read_table
+from analysis.saved_run import ARROW_TYPES, check, read_config, read_summary, read_table
 from common.config import BadInput
 from common.process import ProcessId, is_there
-from common.run_files import CONFIG, FLUSH_SECONDS, METRICS
+from common.run_files import CONFIG, FLUSH_SECONDS, METRICS, SUMMARY
 
 _LOOK_SECONDS = 1.0  # between looks at the files
+_PROCESS = {"process.host": str, "process.pid": int, "process.started": float}
+_NEEDS = {"settings.actors": int, "settings.samples_per_insert": float}
+_SUMMARY = {
+    "stopped_by": str,
+    "solved": bool,
+    "last_evaluation_return": float | None,
+    "env_steps": int,
+    "learner_steps": int,
+    "episodes": int,
+    "seconds_total": float,
+    "samples_per_insert": float | None,
+    "policy_lag_mean": float | None,
+    "actor_restarts": int,
+    "error": str | None,
+}
+_OF_SOLVED = {
+    "seconds_to_solve": float,
+    "solved_learner_steps": int,
+    "solved_env_steps": int,
+    "evaluation_return": float,
+    "confirmation_return": float,
+    "confirmation_interval": tuple[float, float],
+}
 _DEPTHS = ("*", "*/*")  # of run folders below runs/: those of `compare` lie in a folder of their own
 
 
@@ -61,7 +85,7 @@ def show_status(
 
 def newest_run(folder: Path) -> Path:
     """The run that began last. Raises BadInput where there is none."""
-    configs = [path for depth in _DEPTHS for path in folder.glob(f"{depth}/{CONFIG}")]
+    configs = [path for depth in _DEPTHS for path in folder.glob(f"{depth}/{CONFIG}") if path.is_file()]
     if not configs:
         raise BadInput(f"status: no run under {folder}/ in this folder; name a run folder")
     return max(configs, key=lambda path: path.stat().st_mtime).parent
@@ -69,34 +93,50 @@ def newest_run(folder: Path) -> Path:
 
 def look_at(run: Path, now: float) -> Seen:
     """Raises BadInput on a missing or damaged run. `now`: as of time.time()."""
-    config = read_config(run, "status")
-    try:
-        goals = Goals(
-            env=str(config["settings"]["env"]),
-            actors=config["settings"]["actors"],
-            samples_per_insert=config["settings"]["samples_per_insert"],
-            solved_return=config["environment"]["solved_return"],
-        )
-        process = ProcessId(**config["process"]) if "process" in config else None
-    except (KeyError, TypeError) as error:
-        raise BadInput(f"status {run}: its {CONFIG} is damaged ({error}); name another run") from None
+    config = read_config(run, "status", _NEEDS)
+    process = None
+    if "process" in config:
+        check(config, _PROCESS, f"status {run}: its {CONFIG}")
+        process = ProcessId(**{name: config["process"][name] for name in ProcessId._fields})
+    goals = Goals(
+        env=config["settings"]["env"],
+        actors=config["settings"]["actors"],
+        samples_per_insert=config["settings"]["samples_per_insert"],
+        solved_return=config["environment"]["solved_return"],
+    )
     there = is_there(process) if process else None
-    summary = read_summary(run)  # after the question: a run writes it before its process ends
-    parts = sorted((run / METRICS).glob("part-*.parquet"))
+    summary = _read_summary(run)  # after the question: a run writes it before its process ends
+    parts = sorted(part for part in (run / METRICS).glob("part-*.parquet") if part.exists())
     age = max(0.0, now - parts[-1].stat().st_mtime) if parts else None
     return Seen(run, goals, summary, process, there, _newest_moment(run, parts), age)
 
 
+def _read_summary(run: Path) -> dict[str, Any]:
+    summary = read_summary(run, "status", _SUMMARY)
+    needs: dict[str, Any] = {}
+    if summary.get("solved"):
+        needs |= _OF_SOLVED
+    if summary.get("policy_lag_mean") is not None:
+        needs["policy_lag_max"] = int
+    if "evaluation_unended" in summary:  # runs of older versions did not count them
+        needs["evaluation_unended"] = int | None
+    check(summary, needs, f"status {run}: its {SUMMARY}")
+    return summary
+
+
 def _newest_moment(run: Path, parts: list[Path]) -> Moment | None:
     """Of the newest part that has one: a long run has thousands of parts."""
+    hints = typing.get_type_hints(Moment)
+    columns = {name: ARROW_TYPES[(typing.get_args(hint) or (hint,))[0]] for name, hint in hints.items()}
     for part in reversed(parts):
-        rows = read_table(run, f"{METRICS}/{part.name}", "status").to_pylist()
+        name = f"{METRICS}/{part.name}"
+        rows = read_table(run, name, "status", {"kind": "string", **columns}).to_pylist()
         newest = next((row for row in reversed(rows) if row["kind"] == "progress"), None)
         if newest is not None:
-            try:
-                return moment(newest)
-            except KeyError as missing:
-                raise BadInput(f"status {run}: its {METRICS} has no column {missing}; name another run") from None
+            missing = [name for name, hint in hints.items() if newest[name] is None and hint in ARROW_TYPES]
+            if missing:
+                raise BadInput(f"status {run}: its {name} is damaged ({missing[0]} is null); name another run")
+            return moment(newest)
     return None
 
 
@@ -166,6 +206,7 @@ def _ended(seen: Seen) -> list[str]:
         lines.append(
             ("not solved" if goal is None else f"not solved, which begins at {goal:g}")
             + ("; no evaluation was finished" if last is None else f"; last evaluation {last:.1f}")
+            + (f", {unended} of its episodes did not end" if (unended := s.get("evaluation_unended")) else "")
         )
     lines.append(
         f"{s['env_steps']:,} environment steps, {s['learner_steps']:,} learner steps and {s['episodes']:,} episodes "

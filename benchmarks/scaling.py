@@ -15,6 +15,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from analysis.figures import new_figure, save
 from benchmarks.launching import new_folder, spread
 from benchmarks.watching import Processes, launch_and_watch, run_options
 from common.config import ActorConfig, BadInput
@@ -223,9 +224,7 @@ def report(rows: list[dict[str, Any]]) -> None:
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """A panel for each curve: both rates, with the range of the repetitions, and the share of waiting."""
-    from matplotlib.figure import Figure  # here, because it takes a while
-
-    figure = Figure(figsize=(11, 8), layout="constrained")
+    figure = new_figure(11, 8)
     handles: list[Any] = []
     for axes, (curve, label) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
         points = on_curve(rows, curve)
@@ -234,8 +233,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         else:
             axes.set_axis_off()
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
-    figure.savefig(path, dpi=120)
-    print(f"picture: {path}")
+    print(f"picture: {save(figure, path)}")
 
 
 def _draw_panel(axes: Any, curve: str, label: str, points: dict[Point, list[dict[str, Any]]]) -> list[Any]:

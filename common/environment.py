@@ -24,6 +24,7 @@ from common.single_environment import (
     guarded,
     import_environment,
     make_single,
+    refuse_silent_end,
     seed_spaces,
     warn_once,
     why_not_made,
@@ -87,13 +88,22 @@ class VectorEnvironment:
 
     def step(self, action: NDArray[np.int64]) -> Step:
         """Steps every environment; action `[E]` from 0."""
-        raw, reward, terminated, truncated, infos = guarded(
-            self._vector.step, (action + self._action_start).astype(self._action_dtype)
-        )
+        shifted = action + self._action_start if self._action_start else action
+        actions = shifted.astype(self._action_dtype)
+        try:
+            raw, reward, terminated, truncated, infos = self._vector.step(actions)
+        except BaseException as error:
+            refuse_silent_end(error)
+            raise
         observation = flatten(self._space, raw, self.num_envs)
-        reward = self._each("reward", reward, np.float64)
-        terminated = self._each("terminated", terminated, np.bool_)
-        truncated = self._each("truncated", truncated, np.bool_)
+        reward = np.asarray(reward, dtype=np.float64)
+        terminated = np.asarray(terminated, dtype=np.bool_)
+        truncated = np.asarray(truncated, dtype=np.bool_)
+        if not (reward.shape == terminated.shape == truncated.shape == self._needs_reset.shape):
+            raise ValueError(
+                f"{self._vector}: step returned reward, terminated and truncated of shapes {reward.shape}, "
+                f"{terminated.shape} and {truncated.shape}; return ({self.num_envs},), one for each environment"
+            )
         ended = terminated | truncated
         if self._mode == AutoresetMode.NEXT_STEP:
             next_observation, valid = observation, ~self._needs_reset
@@ -113,15 +123,6 @@ class VectorEnvironment:
     def close(self) -> None:
         """Frees what the environments hold."""
         guarded(self._vector.close)
-
-    def _each(self, name: str, values: Any, dtype: type) -> NDArray[Any]:
-        array: NDArray[Any] = np.asarray(values, dtype=dtype)
-        if array.shape != (self.num_envs,):
-            raise ValueError(
-                f"{self._vector}: step returned {name} of shape {array.shape}; return one value for each of the "
-                f"{self.num_envs} environments, shape ({self.num_envs},)"
-            )
-        return array
 
     def _seed_torch(self) -> None:
         """Where the environment brings torch in late."""
@@ -216,9 +217,9 @@ def describe(env_id: str, env: gymnasium.Env[Any, Any], args: Sequence[str] = ()
 
 def _make_vector(env_id: str, num_envs: int, args: Sequence[str], first_index: int) -> VectorEnv[Any, Any, Any]:
     """The environment's own vectorised class where it has one that can be used, else single ones side by side."""
-    spec = import_environment(env_id)
-    if spec.vector_entry_point is not None and not spec.additional_wrappers and not has_index(args):
-        named = arguments(args, first_index)
+    spec, named = import_environment(env_id), arguments(args, first_index)
+    limited = named.get("max_episode_steps", 1) not in (-1, None)  # what Gymnasium alone understands
+    if spec.vector_entry_point is not None and not spec.additional_wrappers and limited and not has_index(args):
         try:
             return guarded(
                 gymnasium.make_vec,

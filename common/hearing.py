@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from common.user_code import shown_file
+from common.user_code import is_brought, shown_file
 
 _MOST_PRINTED, _MOST_WARNINGS = 5, 20  # lines of a process
 _LONGEST = 300  # characters of a line
@@ -64,9 +64,10 @@ def listening(hearing: Hearing) -> Iterator[None]:
 def format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """In one line, as `warnings.formatwarning` is to be replaced by."""
+    """In one line, as `warnings.formatwarning` is to be replaced by; with its place, unless it is one of ours."""
     text = " ".join(str(message).split())
-    return f"{_WARNING}{category.__name__}: {text} ({shown_file(filename)}:{lineno})\n"
+    where = f" ({shown_file(filename)}:{lineno})" if is_brought(filename) else ""
+    return f"{_WARNING}{category.__name__}: {text}{where}\n"
 
 
 class _Listener:

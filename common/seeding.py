@@ -27,7 +27,7 @@ def environment_seeds(seeds: np.random.SeedSequence, count: int) -> list[int]:
 def seed_global_streams(seeds: np.random.SeedSequence) -> bool:
     """Seeds the streams that anyone's code may draw from: `random`, numpy's old one, torch's where it is imported.
 
-    Forked processes share torch's and numpy's, and a fresh torch begins with the same seed everywhere.
+    Forked processes share torch's and numpy's; processes that start anew have other numbers in each run.
 
     Returns:
         Whether torch is there; whoever imports it later calls `seed_torch` with the same seeds.

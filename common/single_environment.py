@@ -58,16 +58,22 @@ def import_environment(env_id: str) -> EnvSpec:
 
 
 def guarded(function: Callable[..., T], *positional: Any, **named: Any) -> T:
-    """Calls the user's code. What would end a process without a word, such as sys.exit(), becomes a RuntimeError."""
+    """Calls the user's code, see `refuse_silent_end`."""
     try:
         return function(*positional, **named)
-    except (Exception, KeyboardInterrupt, GeneratorExit):
-        raise
     except BaseException as error:
-        if hasattr(error, "ray_terminate_msg"):  # Ray's answer to a SIGTERM that came meanwhile
-            raise
-        called = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {error!r}"
-        raise RuntimeError(f"the environment {called}") from error
+        refuse_silent_end(error)
+        raise
+
+
+def refuse_silent_end(error: BaseException) -> None:
+    """Raises RuntimeError for what would end a process without a word, such as sys.exit()."""
+    if isinstance(error, Exception | KeyboardInterrupt | GeneratorExit):
+        return
+    if hasattr(error, "ray_terminate_msg"):  # Ray's answer to a SIGTERM that came meanwhile
+        return
+    called = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {error!r}"
+    raise RuntimeError(f"the environment {called}") from error
 
 
 def why_not_made(env_id: str, args: Sequence[str], error: BaseException) -> str:
@@ -82,7 +88,12 @@ def why_not_made(env_id: str, args: Sequence[str], error: BaseException) -> str:
     unknown_id = isinstance(error, gymnasium.error.Error) and not in_user_code(error)
     if unknown_module or unknown_id:
         return f"--env {env_id}: {' '.join(str(error).split())}; use a registered Gymnasium id, or module:id"
-    return f"--env {env_id}: {blame(error)}"
+    return f"{shown_setting(env_id, args)}: {blame(error)}"
+
+
+def shown_setting(env_id: str, args: Sequence[str]) -> str:
+    """The environment as the user gave it."""
+    return f"--env {env_id}{' --env-args ' if args else ''}{' '.join(args)}"
 
 
 @functools.cache
@@ -103,7 +114,8 @@ class _RightlyShaped(gymnasium.Wrapper[Any, Any, Any, Any]):
         return _pair(self._id, self.env.reset(seed=seed, options=options)), {}
 
     def step(self, action: Any) -> Any:
-        return _five(self._id, self.env.step(action))
+        result = self.env.step(action)
+        return result if type(result) is tuple and len(result) == 5 else _five(self._id, result)
 
 
 class PlainEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -114,8 +126,8 @@ class PlainEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._id = env_id
         self._space = env.observation_space
         self._dtype, self._shape = self._space.dtype, self._space.shape
-        self._plain = isinstance(self._space, spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete)
         self._discrete = isinstance(self._space, spaces.Discrete)
+        self._fits = self._discrete or isinstance(self._space, spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete)
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Any, Info]:
         """See Gymnasium; a seed also decides what the spaces' `sample()` gives."""
@@ -126,7 +138,14 @@ class PlainEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, Info]:
         """See Gymnasium."""
-        observation, reward, terminated, truncated, _ = _five(self._id, guarded(self.env.step, action))
+        try:
+            result = self.env.step(action)
+        except BaseException as error:
+            refuse_silent_end(error)
+            raise
+        if type(result) is not tuple or len(result) != 5:
+            result = _five(self._id, result)
+        observation, reward, terminated, truncated, _ = result
         if type(reward) is not float:
             reward = _right_reward(self._id, reward)
         if type(terminated) is not bool:
@@ -140,11 +159,12 @@ class PlainEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         guarded(self.env.close)
 
     def _right_observation(self, source: str, observation: Any) -> Any:
-        if type(observation) is np.ndarray and observation.dtype == self._dtype and observation.shape == self._shape:
+        kind = type(observation)
+        if kind is np.ndarray and observation.dtype == self._dtype and observation.shape == self._shape:
             return observation
-        if self._plain or self._discrete:
-            return _fitted(f"{self._id}: {source}", observation, self._space, scalar=self._discrete)
-        return observation
+        if self._discrete and (kind is int or kind is np.int64):
+            return observation
+        return _fitted(f"{self._id}: {source}", observation, self._space) if self._fits else observation
 
 
 def seed_spaces(env: Any, seed: int) -> None:
@@ -241,7 +261,7 @@ def _only_element(value: Any) -> Any:
     return array.item() if array is not None and array.size == 1 and array.dtype.kind in "biuf" else None
 
 
-def _fitted(who: str, observation: Any, space: spaces.Space[Any], scalar: bool) -> Any:
+def _fitted(who: str, observation: Any, space: spaces.Space[Any]) -> Any:
     """The observation in the space's dtype. Raises ValueError where that would change it, or where its shape differs.
 
     Fractions are rounded to the space's dtype without a word, since all of them become float32 in the end.
@@ -250,7 +270,7 @@ def _fitted(who: str, observation: Any, space: spaces.Space[Any], scalar: bool) 
     if array is None:
         raise ValueError(f"{who} returned an observation that is {_kind(observation)}; return one of {space}")
     dtype, shape = np.dtype(space.dtype), tuple(space.shape or ())
-    if scalar and array.size == 1 and array.shape != ():
+    if isinstance(space, spaces.Discrete) and array.size == 1 and array.shape != ():
         warn_once(f"{who} returned {_kind(observation)} as the observation; return an integer, such as int(state)")
         array = array.reshape(())
     if array.shape != shape:

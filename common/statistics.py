@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class Summary(NamedTuple):
-    """Of n values; the interval is that of the mean, by Student's t. One value has no interval: both ends are NaN."""
+    """Of n values; the interval is that of the mean, by Student's t. One value has no spread: NaN, as are both ends."""
 
     mean: float
     std: float  # of the sample, n - 1
@@ -21,7 +21,7 @@ def summarize(values: NDArray[np.float64], confidence: float = 0.95) -> Summary:
         raise ValueError("cannot summarize 0 values")
     mean = float(values.mean())
     if values.size == 1:
-        return Summary(mean=mean, std=0.0, interval_low=float("nan"), interval_high=float("nan"))
+        return Summary(mean=mean, std=float("nan"), interval_low=float("nan"), interval_high=float("nan"))
     from scipy.special import stdtrit  # here, because the roles should not pay for it at their start
 
     std = float(values.std(ddof=1))

@@ -138,7 +138,9 @@ class Look(NamedTuple):
     env_steps: int  # of the params evaluated
     confirmation: bool
     seed: int  # the look's own draw from the evaluator's stream
-    returns: NDArray[np.float64]  # [episodes]
+    returns: NDArray[np.float64]  # [episodes]; what it had reached of one that did not end
+    unended: int  # episodes that did not end within the limit
+    longest_env_steps: int  # of an episode; those that did not end had as many
     mean: float
     std: float
     interval_low: float  # 95 % interval of the mean

@@ -30,6 +30,11 @@ def in_user_code(error: BaseException) -> bool:
     return isinstance(error, SyntaxError) or _of_the_user(error) is not None
 
 
+def is_brought(file: str) -> bool:
+    """Whether it is a user's or a package's, and neither ours nor Ray's, which calls ours."""
+    return not file.startswith((*_OURS, *(f"{folder}ray/" for folder in _PACKAGES)))
+
+
 def shown_file(name: str) -> str:
     """As short as it can be found from here."""
     with suppress(ValueError, OSError):  # elsewhere, or here is no more

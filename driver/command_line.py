@@ -104,6 +104,9 @@ class Command:
 
 def parse(arguments: Sequence[str]) -> Command:
     """The command asked for. Exits with 2 and a message on unknown or malformed options. Raises BadInput."""
+    given = [argument for argument in arguments if argument.partition("=")[0].replace("_", "-") == "--env-args"]
+    if len(given) > 1:  # tyro would take the last without a word
+        raise BadInput("--env-args: given twice; name all arguments after one, such as --env-args a=1 b=2")
     command = _parse(arguments, Config())
     if isinstance(command.command, Compare):  # same options, other defaults
         replay = ReplayConfig(max_env_steps=COMPARE_ENV_STEPS)

@@ -1,6 +1,6 @@
 """Standard streams that may go away: a pipe whose reader has ended, a terminal that was closed, a disk that is full.
 
-What is said to nobody must not end a run. `guard_output` is for commands that train; the others end with their reader.
+What is said to nobody must not end a run: `guard_output` is for commands that train. The others end with their reader.
 """
 
 from __future__ import annotations
@@ -23,79 +23,70 @@ def open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  as long as the process lives
 
 
+def watch_output() -> None:
+    """From here on a failure to write to standard output raises OutputFailed: whoever asked hears nothing any more."""
+    sys.stdout = GuardedStream(sys.stdout, "stdout", ends=True)
+
+
 def guard_output() -> None:
     """From here on a failure to write to standard output or standard error is said once, where somebody may read it."""
-    for name, other in (("stdout", "stderr"), ("stderr", None)):
+    for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if not isinstance(stream, GuardedStream):
-            setattr(sys, name, GuardedStream(stream, name, other))
+        inner = stream.inner if isinstance(stream, GuardedStream) else stream
+        setattr(sys, name, GuardedStream(inner, name, ends=False))
 
 
-def flush_output() -> int:
-    """At a command's end. Returns its exit code. Raises BrokenPipeError."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        end_quietly()
-        print(f"error: what this command says cannot be written ({error.strerror})", file=sys.stderr)
-        return 1
-    return 0
-
-
-def end_quietly() -> None:
-    """What is left to be flushed at the interpreter's end goes nowhere."""
-    with suppress(OSError, ValueError):
-        _point_at_nothing(sys.stdout)
+class OutputFailed(Exception):  # noqa: N818  what happened to the output, rather than to the program
+    """What a command says cannot be written. Its text is why; empty where the reader has seen enough."""
 
 
 class GuardedStream:
     """A text stream; once it has failed, what is written to it goes nowhere."""
 
-    def __init__(self, stream: TextIO, name: str, other: str | None) -> None:
-        """`other`: the name in sys of the stream that is told of a failure."""
-        self._stream = stream
+    def __init__(self, inner: TextIO, name: str, ends: bool) -> None:
+        """`name`: in sys. `ends`: raises OutputFailed once it has failed."""
+        self.inner = inner
         self._name = name
-        self._other = other
+        self._ends = ends
         self._gone = False
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.inner, name)
 
     def write(self, text: str) -> int:
-        """As TextIO does, but never raises OSError; what the encoding lacks becomes a question mark."""
+        """As TextIO does, but raises no OSError; what the encoding lacks becomes a question mark."""
         if not self._gone:
             try:
-                return self._stream.write(text)
+                return self.inner.write(text)
             except UnicodeEncodeError:
-                encoding = self._stream.encoding
+                encoding = self.inner.encoding
                 return self.write(text.encode(encoding, errors="replace").decode(encoding))
             except (OSError, ValueError) as error:  # ValueError: it has been closed
                 self._fail(error)
         return len(text)
 
     def flush(self) -> None:
-        """As TextIO does, but never raises OSError."""
+        """As TextIO does, but raises no OSError."""
         if not self._gone:
             try:
-                self._stream.flush()
+                self.inner.flush()
             except (OSError, ValueError) as error:
                 self._fail(error)
 
     def isatty(self) -> bool:
         """Not when it is gone."""
-        return not self._gone and self._stream.isatty()
+        return not self._gone and self.inner.isatty()
 
     def _fail(self, error: Exception) -> None:
         self._gone = True
         with suppress(OSError, ValueError):
-            _point_at_nothing(self._stream)
-        if self._other is not None:
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            other = getattr(sys, self._other)
-            other.write(f"{self._name} cannot be written any more ({why}); the run goes on\n")
-            other.flush()
+            _point_at_nothing(self.inner)
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        if self._ends:
+            raise OutputFailed("" if isinstance(error, BrokenPipeError) else why) from None
+        if self._name == "stdout":
+            sys.stderr.write(f"stdout cannot be written any more ({why}); the run goes on\n")
+            sys.stderr.flush()
 
 
 def _point_at_nothing(stream: TextIO) -> None:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.saved_run import read_network
+from analysis.saved_run import misfit, read_config, read_network
 from common.config import BadInput, Config, resolve, rows_per_call
 from common.params import check_arrays, layer_shapes
+from common.paths import user_path
 from common.types import EnvironmentSpec
 from driver import resources
 from driver.embedded.workers.handle import entry_program
@@ -45,10 +46,21 @@ def make_plan(config: Config, environment: EnvironmentSpec, embedded: bool) -> P
 def _read_initial_params(config: Config, environment: EnvironmentSpec) -> dict[str, NDArray[np.float32]] | None:
     if config.run.initial_params is None:
         return None
-    arrays = read_network(Path(config.run.initial_params), "--initial-params")
+    run = user_path(config.run.initial_params, "--initial-params")
+    arrays = read_network(run, "--initial-params")
+    if (wrong := misfit(arrays, environment, trained_on=_trained_on(run))) is not None:
+        raise BadInput(f"--initial-params {run}: {wrong}; name a run on this one")
     expected = layer_shapes(environment.observation_size, config.network.hidden, environment.action_count)
     try:
         check_arrays(arrays, expected)
     except ValueError as error:
-        raise BadInput(f"--initial-params {config.run.initial_params}: {error}; set --hidden to match") from None
+        sizes = [str(len(array)) for name, array in arrays.items() if name.endswith("bias")][:-1]
+        raise BadInput(f"--initial-params {run}: {error}; use {' '.join(['--hidden', *sizes])}") from None
     return arrays
+
+
+def _trained_on(run: Path) -> str | None:
+    try:
+        return str(read_config(run, "--initial-params")["settings"]["env"])
+    except BadInput:
+        return None

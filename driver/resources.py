@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from pathlib import Path
 
 import psutil
 
-from common.config import BadInput, Config
+from common.config import BadInput, Config, rows_per_call
+from common.env_args import EVALUATOR_COPIES
+from common.params import layer_shapes
 from common.types import EnvironmentSpec
 from replay_server.buffer import row_bytes
 
@@ -16,7 +20,13 @@ _RAY_BYTES = 700 * MB + OBJECT_STORE_BYTES  # GCS, raylet, agents, dashboard, ob
 _LEARNER_BYTES = 600 * MB  # mostly torch
 PROCESS_BYTES = 130 * MB  # one with Ray, numpy and gymnasium
 FORKED_PROCESS_BYTES = 60 * MB  # one that shares these with the template it was forked from; seen: 35 MB of its own
-_EPISODE_ENVIRONMENTS = 100  # the evaluator's
+_FLOAT_BYTES = 4
+# Seen in runs with Discrete(5000) and with images of 84x84x3.
+_COPY_BYTES = 2048  # of a copy of an environment beside its observations
+_OBSERVATIONS_OF_COPY = 8  # float32: its own, those of the vector class, and what a step makes of them
+_PARAMS_OF_PLAYER = 3  # the message, what is acted with, what it replaces
+_PARAMS_OF_LEARNER = 10  # online, target, gradient, average, Adam's two, and those on their way out
+_REPLIES_HELD = 6  # three in flight, where they come from and where they are used
 
 
 def replay_processes(shards: int) -> int:
@@ -36,34 +46,56 @@ def available_memory() -> int:
 def check_memory(
     config: Config, environment: EnvironmentSpec, available: int, process_bytes: int = PROCESS_BYTES
 ) -> None:
-    """Raises BadInput unless ring and actors fit into `available` bytes, naming what would fit.
+    """Raises BadInput unless all roles with what they hold fit into `available` bytes, naming what would fit.
 
     `process_bytes`: of each role's process beside what it holds for its work.
     """
-    row = row_bytes(environment.observation_size)
-    capacity, actors = config.replay.replay_capacity_transitions, config.actor.actors
-    environment_bytes = 2048 + 64 * environment.observation_size * (config.actor.n_step + 1)
-    actor_bytes = process_bytes + config.actor.envs_per_actor * environment_bytes
-    shards = config.replay.replay_shards
-    without_replay = _RAY_BYTES + _LEARNER_BYTES + process_bytes + _EPISODE_ENVIRONMENTS * environment_bytes
+    size, capacity = environment.observation_size, config.replay.replay_capacity_transitions
+    actors, shards = config.actor.actors, config.replay.replay_shards
+    row = row_bytes(size)
+    shapes = layer_shapes(size, config.network.hidden, environment.action_count)
+    params = sum(math.prod(shape) for shape in shapes.values()) * _FLOAT_BYTES
+    reply = rows_per_call(config, size) * row
+    chunk = config.actor.rows_per_chunk * row
+    copy_bytes = _COPY_BYTES + _OBSERVATIONS_OF_COPY * size * _FLOAT_BYTES
+    # The accumulator keeps the last n observations of each copy, and a chunk has room for the rows that they make.
+    environment_bytes = copy_bytes + config.actor.n_step * (size * _FLOAT_BYTES + row)
+    player = process_bytes + _PARAMS_OF_PLAYER * params
+    one_actor = player + chunk + environment_bytes
+    actor_bytes = one_actor + (config.actor.envs_per_actor - 1) * environment_bytes
+
+    learner = _LEARNER_BYTES + _PARAMS_OF_LEARNER * params
+    replies = _REPLIES_HELD * reply
+    without_replay = _RAY_BYTES + learner + replies + chunk + player + EVALUATOR_COPIES * copy_bytes
     fixed = without_replay + replay_processes(shards) * process_bytes
-    if fixed + capacity * row + actors * actor_bytes <= available:
+    missing = fixed + capacity * row + actors * actor_bytes - available
+    if missing <= 0:
         return
     have = f"{available / MB:,.0f} MB are available"
-    least = process_bytes + 1000 * row  # for one actor and a small ring
-    if shards > 1 and fixed + least > available:
+    chunks = (actors + 1) * chunk  # where they are filled, and where one arrives
+    if chunks > max(capacity * row, actors * (actor_bytes - chunk)):
+        rows = config.actor.rows_per_chunk
+        if rows != dataclasses.replace(config.actor, chunk_rows=None).rows_per_chunk:
+            _refuse_share("chunk-rows", rows, chunks, missing, have)
+    if replies > max(capacity * row, actors * actor_bytes):
+        _refuse_share("batch-size", config.learner.batch_size, replies, missing, have)
+    least = one_actor + 1000 * row  # for one actor and a small ring
+    over = fixed + least - available
+    if shards > 1 and over > 0:
         fits = max(1, (available - without_replay - least) // process_bytes - 1)  # one of the processes coordinates
         raise BadInput(
             f"--replay-shards {shards}: their processes need {(fixed - without_replay) / MB:,.0f} MB and {have}; "
             f"at most {fits:,} would fit"
         )
-    if fixed + least > available:
+    if over > 0:
+        # Where nobody sets its size, a chunk has so many rows for each environment.
+        envs = config.actor.envs_per_actor
+        _refuse_share("envs-per-actor", envs, chunks + actors * envs * environment_bytes, missing, have)
         raise BadInput(
             f"--actors {actors}: not even one actor fits, {have} and Ray with the learner needs {fixed / MB:,.0f}"
         )
     for_ring = available - fixed - actors * actor_bytes
     for_actors = available - fixed - capacity * row
-    one_actor = process_bytes + environment_bytes
     if capacity * row > available - fixed - one_actor:
         fits = max(for_ring, available - fixed - one_actor) // row
         raise BadInput(
@@ -71,7 +103,7 @@ def check_memory(
             f"at most {fits:,} transitions would fit"
         )
     if for_actors // one_actor >= actors:
-        most = max(1, (for_actors // actors - process_bytes) // environment_bytes)
+        most = 1 + (for_actors // actors - one_actor) // environment_bytes
         raise BadInput(
             f"--envs-per-actor {config.actor.envs_per_actor}: {actors} actors with so many need "
             f"{actors * actor_bytes / MB:,.0f} MB and {have}; at most {most:,} would fit"
@@ -80,6 +112,13 @@ def check_memory(
         f"--actors {actors}: they need {actors * actor_bytes / MB:,.0f} MB and {have}; "
         f"at most {max(1, for_actors // actor_bytes):,} would fit"
     )
+
+
+def _refuse_share(setting: str, value: int, needs: int, missing: int, have: str) -> None:
+    """Raises BadInput where a smaller value alone would free the `missing` bytes."""
+    fits = int(value * (1 - missing / needs))
+    if fits >= 1:
+        raise BadInput(f"--{setting} {value}: needs {needs / MB:,.0f} MB and {have}; at most {fits:,} would fit")
 
 
 def _read_int(path: str) -> int | None:

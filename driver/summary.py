@@ -40,6 +40,7 @@ def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dic
             [solved.confirmation.interval_low, solved.confirmation.interval_high] if solved else None
         ),
         "last_evaluation_return": last.mean if last else None,
+        "evaluation_unended": last.unended if last else None,
         "samples_per_insert": samples_per_insert(config, learner_steps, transitions),
         "policy_lag_mean": progress.policy_lag_mean if progress else None,
         "policy_lag_max": progress.policy_lag_max if progress else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 _MOMENT_SECONDS = 0.1
-_FILE_BYTES = 64 * 1024  # of a file beside its numbers, and of the summary
+_FILE_BYTES = 16 * 1024  # of a file beside its numbers, and of the summary
 
 BuildTopology = Callable[[Plan, str, Placement], Topology]
 
@@ -60,7 +60,7 @@ def train(config: Config, build_topology: BuildTopology, probe: Probe, signals: 
                 return build_topology(plan, namespace, place)
 
             summary = run_once(plan, path, display, signals, build, process_age_seconds, ray_session.head)
-    return exit_code(summary)
+    return exit_code(summary["stopped_by"], bool(summary["missing_files"]))
 
 
 def compare(
@@ -81,6 +81,7 @@ def compare(
         plans = {entry.path: make_plan(entry.config, environment, _is_embedded(config)) for entry in entries}
         first = plans[entries[0].path]
         display = Display(config, first.solved_return)
+        summaries: list[dict[str, Any]] = []
         with _session(first, display, probe, signals) as (ray_session, place):
 
             def build(plan: Plan, namespace: str) -> Topology:
@@ -93,15 +94,19 @@ def compare(
                 def seconds() -> float:
                     return time.monotonic() - began
 
-                return run_once(plans[run_path], run_path, display, signals, build, seconds, ray_session.head)
+                summaries.append(
+                    run_once(plans[run_path], run_path, display, signals, build, seconds, ray_session.head)
+                )
+                return summaries[-1]
 
-            rows = comparison.compare(entries, path, train_once)
+            rows = comparison.compare(entries, path, train_once, display.say)
         with suppress(OSError):
             (path / CLAIM).unlink()
     comparison.print_table(rows, display.console)
-    display.say(f"table: {shown(path) / comparison.TABLE}")
-    display.say(f"picture: {shown(path) / comparison.CHART}")
-    return exit_code(rows[-1])
+    for what, name in (("table", comparison.TABLE), ("picture", comparison.CHART)):
+        if (path / name).exists():
+            display.say(f"{what}: {shown(path) / name}")
+    return exit_code(summaries[-1]["stopped_by"], any(summary["missing_files"] for summary in summaries))
 
 
 def run_once(
@@ -139,11 +144,9 @@ def run_once(
         return _write_end(plan, folder, display, outcome, seconds)
 
 
-def exit_code(summary: Mapping[str, Any]) -> int:
+def exit_code(stopped_by: str, files_are_missing: bool) -> int:
     """0 solved or a limit reached, 1 error or a missing file, 130 and 143 for the signals."""
-    if summary["missing_files"]:
-        return 1
-    return {"error": 1, "interrupted": 130, "terminated": 143}.get(summary["stopped_by"], 0)
+    return 1 if files_are_missing else {"error": 1, "interrupted": 130, "terminated": 143}.get(stopped_by, 0)
 
 
 def hold_room(path: Path, plan: Plan) -> None:
@@ -168,11 +171,14 @@ def _session(
     plan: Plan, display: Display, probe: Probe, signals: StopSignals
 ) -> Iterator[tuple[RaySession, Placement]]:
     """A Ray session with our signal handlers, for an environment that has been tried."""
-    complaints = probe.complaints(_MOMENT_SECONDS)  # most are there by now, and then nothing need start
+    tried = probe.tried(_MOMENT_SECONDS)  # most are there by now, and what cannot work need not start anything
     ray_session, place = open_session(plan, display, signals)
     try:
-        for line in (probe.complaints() if complaints is None else complaints) or ():
+        tried = tried or probe.tried()
+        assert tried is not None
+        for line in tried.complaints:
             display.say(line, style="yellow")
+        display.hear("", tried.heard)
         yield ray_session, place
     finally:
         ray_session.close()
@@ -190,7 +196,7 @@ def _write_end(
     if missing:
         summary["missing_files"] = sorted(missing)
         folder.write_summary(summary)
-    _draw(folder.path)
+    _draw(folder.path, display)
     if plan.config.run.timeline and not (outcome.failure and outcome.failure.role == CLUSTER):  # Ray would wait for it
         folder.write_extra(TIMELINE, lambda: draw_timeline(folder.path, began=time.time() - seconds()))
     for line in closing_lines(summary, folder.path, plan.environment, plan.solved_return):
@@ -204,10 +210,13 @@ def _write_end(
     return summary
 
 
-def _draw(path: Path) -> None:
-    from analysis.plot import draw_learning_curve  # here, because matplotlib takes a while
+def _draw(path: Path, display: Display) -> None:
+    from analysis.figures import try_to_draw  # here, because a start should not wait for it
+    from analysis.plot import draw_learning_curve
 
-    draw_learning_curve(path, path / run_files.CURVE)
+    reason = try_to_draw(lambda: draw_learning_curve(path, path / run_files.CURVE))
+    if reason is not None:
+        display.say(f"the picture could not be drawn ({reason})", style="yellow")
 
 
 def _is_embedded(config: Config) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import time
 from typing import Any
 
@@ -77,13 +79,92 @@ class Slow(OneState):
         return super().step(action)
 
 
+class Corridor(gymnasium.Env[int, int]):
+    """25 cells in a row, -1 a step; action 1 leads from the first to the last, which ends the episode. No time limit.
+
+    Action 0 in the first cell walks into a wall.
+    """
+
+    observation_space = spaces.Discrete(25)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._cell = 0
+        return self._cell, {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        self._cell = max(0, self._cell + (1 if action == 1 else -1))
+        return self._cell, -1.0, self._cell == 24, False, {}
+
+
+class Rendered(Corridor):
+    """Shows itself by what its subclasses return."""
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012  as Gymnasium has it
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+    def render(self) -> Any:
+        return np.full((31, 41, 3), self._cell, dtype=np.uint8)  # sizes that are not even
+
+
+class RendersNothing(Rendered):
+    """Says that it can."""
+
+    def render(self) -> Any:
+        return None
+
+
+class RenderRaises(Rendered):
+    """As one that wants a display."""
+
+    def render(self) -> Any:
+        raise RuntimeError("no display\nnor a window")
+
+
+class RenderBreaksLater(Rendered):
+    """At the third cell."""
+
+    def render(self) -> Any:
+        if self._cell == 2:
+            raise RuntimeError("out of paint")
+        return super().render()
+
+
+class Draws(OneState):
+    """The first observation is drawn from the process's global streams; what each copy drew first is kept in a file."""
+
+    observation_space = spaces.Box(0, 1, (3,), np.float64)
+
+    def __init__(self, folder: str | None = None, number: int = 0) -> None:
+        self._drawn = self._draw()
+        if folder is not None:
+            with open(os.path.join(folder, "drawn.txt"), "a") as file:
+                file.write(f"{number} {' '.join(map(str, self._drawn))}\n")
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        drawn, self._drawn = self._drawn, self._draw()
+        return np.array(drawn), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return np.zeros(3), float(action == 0), False, False, {}
+
+    def _draw(self) -> tuple[float, float, float]:
+        import torch  # late, as some simulators do
+
+        return random.random(), float(np.random.rand()), float(torch.rand(1, dtype=torch.float64))
+
+
 class DictObservations(OneState):
     """What DQN here refuses."""
 
     observation_space = spaces.Dict({"a": spaces.Box(-1, 1, (1,), np.float32)})
 
 
-def _register(name: str, entry_point: type, max_episode_steps: int) -> None:
+def _register(name: str, entry_point: type, max_episode_steps: int | None) -> None:
     gymnasium.register(name, entry_point=entry_point, max_episode_steps=max_episode_steps)
 
 
@@ -93,4 +174,7 @@ _register("FailsAtStep37-v0", FailsAtStep37, 100)
 _register("InfiniteReward-v0", InfiniteReward, 20)
 _register("OddObservations-v0", OddObservations, 20)
 _register("Slow-v0", Slow, 5)
+_register("Draws-v0", Draws, 5)
 _register("DictObservations-v0", DictObservations, 5)
+for _class in (Corridor, Rendered, RendersNothing, RenderRaises, RenderBreaksLater):
+    _register(f"{_class.__name__}-v0", _class, None)

@@ -60,6 +60,18 @@ class SometimesEnds(Counting):
         return observation, reward, bool(self.np_random.random() < 0.3), truncated, info
 
 
+class Numbered(Counting):
+    """The observation is what it was made with."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        return np.array([self._port], dtype=np.float32), {}
+
+
+gymnasium.register("CountingNumbered-v0", entry_point=Numbered)
 gymnasium.register("Counting-v0", entry_point=Counting)
 gymnasium.register("CountingOneStep-v0", entry_point=OneStep)
 gymnasium.register("CountingSometimesEnds-v0", entry_point=SometimesEnds, max_episode_steps=5)
@@ -173,10 +185,11 @@ def started(
     seed: int = 0,
     version: int = 0,
     clock: Clock | None = None,
+    args: tuple[str, ...] = (),
     **writer: Any,
 ) -> tuple[Actor, Writer]:
     """An actor that has begun, and its writer."""
-    spec = probe(env_id)
+    spec = probe(env_id, args)
     replay = Writer(spec, settings.gamma, settings.n_step, incarnation=incarnation, **writer)
     actor = Actor(actor_id, settings, spec, HIDDEN, seed, clock or Clock())
     actor.start(incarnation, replay, ParamsOf(params(version, spec)))
@@ -389,6 +402,32 @@ def test_actors_incarnations_and_seeds_play_differently_and_each_repeats() -> No
     again = experience(1, 1, 1)
     np.testing.assert_array_equal(again[0], played[1, 1, 1][0])
     np.testing.assert_array_equal(again[1], played[1, 1, 1][1])
+
+
+def first_draws(actor_id: int, incarnation: int, seed: int) -> np.ndarray:
+    """What two environments of an actor draw from `random`, numpy's old stream and torch's, [E, 3]."""
+    actor, replay = started(
+        "environments:Draws-v0", config(envs_per_actor=2, chunk_rows=2), actor_id, incarnation=incarnation, seed=seed
+    )
+    actor.step()
+    return replay.rows.observation
+
+
+def test_global_streams_differ_by_actor_incarnation_and_seed_and_each_repeats() -> None:
+    """In one process, where each would go on from the other."""
+    keys = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    draws = {key: first_draws(*key) for key in keys}
+    assert all(len(np.unique(column)) == 2 * len(keys) for column in np.concatenate(list(draws.values())).T)
+    for key in keys:
+        np.testing.assert_array_equal(first_draws(*key), draws[key])
+
+
+def test_the_copies_of_an_actor_are_numbered_behind_those_of_the_actors_before_it() -> None:
+    actor, replay = started(
+        "CountingNumbered-v0", config(actors=5, envs_per_actor=3, chunk_rows=3), 4, args=("port=100+{index}",)
+    )
+    actor.step()
+    assert replay.rows.observation.tolist() == [[112], [113], [114]]
 
 
 def test_epsilon_at_a_global_environment_step_is_the_same_for_1_2_and_8_actors() -> None:

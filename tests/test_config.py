@@ -104,6 +104,34 @@ def test_the_ends_of_what_works_work(section: type, setting: str, value: Any) ->
     assert getattr(section(**{setting: value}), setting) == value
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--env-args", "is_slippery=false", "map_name=8x8", "--seed", "3"],
+        ["--env-args", "is_slippery=false", "map_name=8x8", "compare", "--seed", "3"],
+        ["evaluate", "runs/A", "--seed", "3", "--env_args", "is_slippery=false", "map_name=8x8"],
+    ],
+)
+def test_arguments_of_the_environment_stand_before_or_after_a_command(arguments: list[str]) -> None:
+    config = parse(arguments).config
+    assert (config.run.env_args, config.run.seed) == (("is_slippery=false", "map_name=8x8"), 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--env-args", "map_name"], "--env-args map_name: must be NAME=VALUE"),
+        (["--env-args", "a=1", "a=2"], "--env-args a=2: a is given twice"),
+        (["--env-args", "a=1", "--env-args", "b=2"], "--env-args: given twice"),
+        (["--env-args=a=1", "status", "--env_args=b=2"], "--env-args: given twice"),
+    ],
+)
+def test_arguments_of_the_environment_that_would_get_lost_are_refused(arguments: list[str], reason: str) -> None:
+    with pytest.raises(BadInput) as refusal:
+        parse(arguments)
+    assert str(refusal.value).startswith(reason)
+
+
 @pytest.mark.parametrize(("hidden", "shown"), [((0,), "0"), ((128, 0), "128 0"), ((-5, 64), "-5 64")])
 def test_a_hidden_layer_of_no_width_is_refused(hidden: tuple[int, ...], shown: str) -> None:
     with pytest.raises(BadInput, match=f"^--hidden {shown}: every layer size must be at least 1"):

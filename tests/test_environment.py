@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import tracemalloc
+import warnings
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -170,6 +172,61 @@ def test_observations_of_any_kind_become_flat_float32(
     for row, raw in zip(flat, observation, strict=True):
         if space.contains(raw):
             np.testing.assert_array_equal(row, spaces.flatten(space, raw))
+
+
+@pytest.mark.parametrize(
+    ("space", "observation", "value"),
+    [
+        (spaces.Discrete(3), [1, -1], r"\[-1\]"),
+        (spaces.Discrete(3), [3, 1], r"\[3\]"),
+        (spaces.Discrete(3, start=7), [7, 6], r"\[6\]"),
+        (spaces.Discrete(3, start=7), [10, 7], r"\[10\]"),
+        (spaces.Discrete(3, start=-1), [-2, 0], r"\[-2\]"),
+        (spaces.MultiDiscrete([3, 2]), [[0, 0], [0, -1]], r"\[ *0 +-1\]"),
+        (spaces.MultiDiscrete([3, 2]), [[0, 2], [0, 0]], r"\[ *0 +2\]"),
+        (spaces.MultiDiscrete([3, 2], start=[5, 5]), [[4, 5], [5, 5]], r"\[ *4 +5\]"),
+        (spaces.MultiDiscrete([[2, 2], [1, 2]]), [[[0, 1], [-1, 1]]] * 2, r"\[ *0 +1 +-1 +1\]"),
+    ],
+    ids=str,
+)
+def test_an_integer_outside_its_space_is_refused_with_value_and_space(
+    space: spaces.Space[Any], observation: list[Any], value: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"the observation {value} lies outside its space .*Discrete\("):
+        flatten(space, np.array(observation), 2)
+
+
+@pytest.mark.parametrize(
+    ("space", "shape"),
+    [
+        (spaces.Box(-9, 9, (2, 3), np.float32), (4, 3, 2)),
+        (spaces.Box(-9, 9, (2,), np.float32), (2, 4)),
+        (spaces.Discrete(3), (4, 1)),
+        (spaces.MultiBinary(3), (4, 4)),
+    ],
+    ids=str,
+)
+def test_observations_of_another_shape_than_their_space_are_refused(
+    space: spaces.Space[Any], shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match="observations have shape"):
+        flatten(space, np.zeros(shape, dtype=np.int64), 4)
+
+
+@pytest.mark.parametrize(
+    ("space", "observation"),
+    [(spaces.Discrete(20_000), [19_999] * 12), (spaces.MultiDiscrete([20_000, 10]), [[19_999, 9]] * 12)],
+    ids=str,
+)
+def test_many_states_cost_the_size_of_the_result(space: spaces.Space[Any], observation: list[Any]) -> None:
+    """The identity matrix of 20,000 states is 1,600 MB; 12 rows are 1 MB."""
+    values = np.array(observation)
+    tracemalloc.start()
+    flat = flatten(space, values, 12)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert flat.sum() == values.size
+    assert peak < 1.1 * flat.nbytes
 
 
 def test_a_flat_observation_is_never_a_view() -> None:
@@ -367,3 +424,194 @@ def test_an_id_without_its_version_is_refused_by_probe_or_can_be_stepped() -> No
     """What probe accepts must work in the actors; gymnasium.make takes such an id, gymnasium.spec does not."""
     if accepted("Reusing"):
         reset("Reusing", num_envs=2).step(np.zeros(2, dtype=np.int64))
+
+
+class Parts(gymnasium.vector.VectorEnv[Any, Any, Any]):
+    """A vector class of its own, with answers of odd shapes and infos that nobody could stack."""
+
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    single_observation_space = spaces.Box(0, 2**31, (1,), np.float64)
+    single_action_space = spaces.Discrete(2)
+    seeds: ClassVar[list[int]] = []
+
+    def __init__(self, num_envs: int, reward_shape: tuple[int, ...] = (), size: float = 1.0) -> None:
+        self.num_envs, self._reward_shape, self._size = num_envs, reward_shape, size
+
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Any]:
+        super().reset(seed=seed)
+        assert seed is not None
+        Parts.seeds.append(seed)
+        return np.full((self.num_envs, 1), self._size), None
+
+    def step(self, actions: np.ndarray) -> Any:
+        flags = np.zeros(self.num_envs, dtype=np.bool_)
+        observation = np.full((self.num_envs, 1), float(self.single_observation_space.sample()[0]))
+        return observation, np.zeros((self.num_envs, *self._reward_shape)), flags, flags, [object()]
+
+
+class Part(OneStep):
+    """The single one: takes one argument more."""
+
+    def __init__(self, size: float = 1.0, single_only: int = 0) -> None:
+        super().__init__()
+        self._array[1] = single_only
+
+
+gymnasium.register("Parts-v0", entry_point=Part, vector_entry_point=Parts)
+
+
+@pytest.mark.parametrize("num_envs", [1, 12, 1000])
+def test_a_vector_class_can_add_the_index_to_its_seed_and_stay_an_int32(num_envs: int) -> None:
+    environment = VectorEnvironment("Parts-v0", num_envs)
+    Parts.seeds.clear()
+    for seed in range(50):
+        environment.reset(np.random.SeedSequence(seed))
+    assert len(set(Parts.seeds)) == 50
+    assert all(seed >= 0 and seed + num_envs < 2**31 for seed in Parts.seeds)
+    assert max(Parts.seeds) > 2**30
+
+
+class Seeded(Reusing):
+    """Keeps the seeds that it gets."""
+
+    seeds: ClassVar[list[int]] = []
+
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
+        if seed is not None:
+            Seeded.seeds.append(seed)
+        return super().reset(seed=seed)
+
+
+def test_single_environments_get_int32_seeds_of_their_own() -> None:
+    gymnasium.register("Seeded-v0", entry_point=Seeded)
+    reset("Seeded-v0", num_envs=100)
+    assert len(set(Seeded.seeds)) == 100
+    assert all(0 <= seed < 2**31 - 100 for seed in Seeded.seeds)
+
+
+class OddInfos(OneStep):
+    """Infos that Gymnasium's vector class cannot put side by side: another at each answer of any copy."""
+
+    answers: ClassVar[int] = 0
+
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
+        observation, _ = super().reset(seed=seed)
+        return observation, self._info()
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, Info]:
+        return (*super().step(action)[:4], self._info())
+
+    def _info(self) -> Info:
+        OddInfos.answers += 1
+        odd = OddInfos.answers % 2
+        return {
+            "changing length": np.zeros(OddInfos.answers),
+            "changing type": 1 if odd else "one",
+            "changing kind": {"a": 1} if odd else 3.0,
+        }
+
+
+def test_infos_of_changing_length_and_type_do_not_end_the_run() -> None:
+    gymnasium.register("OddInfos-v0", entry_point=OddInfos)
+    assert [step.valid[0] for _, step in play(reset("OddInfos-v0", num_envs=2), 4)] == [True, False] * 2
+
+
+def test_infos_of_a_vector_class_do_not_matter_and_its_samples_follow_from_the_seed() -> None:
+    played = [
+        [step.next_observation.tolist() for _, step in play(reset("Parts-v0", 2, seed=seed), 3)] for seed in (1, 1, 2)
+    ]
+    assert played[0] == played[1] != played[2]
+
+
+def test_a_vector_class_with_a_reward_column_is_refused() -> None:
+    """[E, 1] would spread to [E, E] where rewards are added up."""
+    environment = VectorEnvironment("Parts-v0", 3, args=["reward_shape=[1]"])
+    environment.reset(np.random.SeedSequence(1))
+    with pytest.raises(ValueError, match=r"of shapes \(3, 1\), \(3,\) and \(3,\); return \(3,\)"):
+        environment.step(np.zeros(3, dtype=np.int64))
+
+
+def test_arguments_reach_the_vector_class() -> None:
+    environment = VectorEnvironment("Parts-v0", 2, args=["size=5.0"])
+    environment.reset(np.random.SeedSequence(1))
+    assert environment.observation.tolist() == [[5.0], [5.0]]
+
+
+@pytest.mark.parametrize("limit", ["-1", "none"])
+def test_a_time_limit_that_the_vector_class_does_not_understand_is_left_to_gymnasium(limit: str) -> None:
+    environment = VectorEnvironment("CartPole-v1", 2, [f"max_episode_steps={limit}"])
+    environment.reset(np.random.SeedSequence(1))
+    assert environment.step(np.zeros(2, dtype=np.int64)).truncated.tolist() == [False, False]
+
+
+def test_a_time_limit_can_be_set() -> None:
+    environment = VectorEnvironment("CartPole-v1", 2, ["max_episode_steps=1"])
+    environment.reset(np.random.SeedSequence(1))
+    assert environment.step(np.zeros(2, dtype=np.int64)).truncated.tolist() == [True, True]
+
+
+@pytest.mark.parametrize("args", [["single_only=3"], ["single_only={index}", "size=1"]])
+def test_single_ones_stand_in_for_a_vector_class_that_cannot_do_what_is_asked(args: list[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the argument that the class does not take
+        environment = VectorEnvironment("Parts-v0", 2, args)
+    environment.reset(np.random.SeedSequence(1))
+    assert environment.observation.shape == (2, 2)
+
+
+def test_every_copy_gets_its_own_number() -> None:
+    class Numbered(Reusing):
+        def __init__(self, port: int, name: str) -> None:
+            self._array = np.array([port, len(name)], dtype=np.float32)
+
+        def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
+            gymnasium.Env.reset(self, seed=seed)
+            return self._array, {}
+
+    gymnasium.register("Numbered-v0", entry_point=Numbered)
+    environment = VectorEnvironment("Numbered-v0", 3, ["port=500+{index}", "name=copy-{index}"], first_index=9)
+    environment.reset(np.random.SeedSequence(1))
+    assert environment.observation.tolist() == [[509, 6], [510, 7], [511, 7]]
+
+
+@pytest.mark.parametrize(
+    ("env_id", "args", "size", "actions"),
+    [
+        ("CartPole-v1", ["sutton_barto_reward=true"], 4, 2),
+        ("FrozenLake-v1", ["is_slippery=false", "map_name=8x8"], 64, 4),
+        ("FrozenLake-v1", [], 16, 4),
+        ("FrozenLake-v1", ['desc=["SF", "HG"]'], 4, 4),
+        ("Taxi", [], 500, 6),
+        ("Acrobot-v1", [], 6, 3),
+    ],
+)
+def test_gymnasiums_own_environments_work(env_id: str, args: list[str], size: int, actions: int) -> None:
+    spec = probe(env_id, args)
+    assert (spec.observation_size, spec.action_count, spec.args) == (size, actions, tuple(args))
+    environment = VectorEnvironment(env_id, 3, args)
+    environment.reset(np.random.SeedSequence(1))
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        step = environment.step(rng.integers(actions, size=3))
+        assert step.next_observation.shape == (3, size)
+    environment.close()
+
+
+def test_a_tuple_observation_is_refused() -> None:
+    with pytest.raises(BadInput, match="its observation space is Tuple"):
+        probe("Blackjack-v1")
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["is_slipery=false"], "--env-args is_slipery=false: "),
+        (["is_slippery=true", "size=3"], "--env-args size=3: "),
+        (["map_name=9x9"], "--env FrozenLake-v1 --env-args map_name=9x9: KeyError: '9x9'"),
+    ],
+)
+def test_arguments_that_the_environment_does_not_take_are_named(args: list[str], reason: str) -> None:
+    with pytest.raises(BadInput) as refusal:
+        probe("FrozenLake-v1", args)
+    assert str(refusal.value).startswith(reason)
+    assert "\n" not in str(refusal.value)

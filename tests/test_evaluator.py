@@ -11,9 +11,9 @@ from fakes import WAIT_SECONDS, constant_arrays, forced_params
 from numpy.typing import NDArray
 
 from actors.evaluator import EPISODES_PER_LOOK, Evaluator
-from actors.greedy import greedy_returns
+from actors.greedy import Played, StepLimit, greedy_returns
 from actors.policy import QFunction
-from common.environment import Step
+from common.environment import Step, VectorEnvironment
 from common.params import layer_shapes
 from common.types import Look, Params
 
@@ -104,8 +104,15 @@ def evaluator(
     """On environments of two steps that return the first of the script in the first look, and so on."""
     return Evaluator(
         lambda episodes: FakeEnvironments(script, [2] * episodes), SHAPES, np.random.SeedSequence(seed), interval,
-        solved_return, reply_seconds,
+        solved_return, reply_seconds=reply_seconds,
     )  # fmt: skip
+
+
+def played_greedily(environments: FakeEnvironments, seed: int = 5) -> Played:
+    """By params that are good, without a time limit."""
+    played = greedy_returns(QFunction(good(1).arrays), environments, seed, StepLimit(None))
+    assert played is not None
+    return played
 
 
 def looks_after(evaluating: Evaluator, *versions: int) -> list[Look]:
@@ -242,24 +249,24 @@ def test_the_policy_is_greedy() -> None:
 def test_each_environment_counts_its_first_episode_alone(same_step_reset: bool) -> None:
     """The first is through with four episodes and the second with two when the third ends its first."""
     environments = FakeEnvironments([np.array([1.0, 6.0, 30.0])], [1, 3, 10], same_step_reset)
-    returns = greedy_returns(QFunction(good(1).arrays), environments, seed=5)
-    assert returns is not None
-    assert returns.tolist() == pytest.approx([1.0, 6.0, 30.0])
+    played = played_greedily(environments)
+    assert played.returns.tolist() == pytest.approx([1.0, 6.0, 30.0])
+    assert (played.unended, played.longest_env_steps) == (0, 10)
     assert environments.seeds == [5]
 
 
 def test_environments_can_be_used_for_another_look_in_the_middle_of_an_episode() -> None:
     environments = FakeEnvironments([np.array([1.0, 6.0]), np.array([2.0, 8.0])], [2, 3])
-    q_function = QFunction(good(1).arrays)
-    both = [greedy_returns(q_function, environments, seed) for seed in (5, 6)]
-    assert [returns.tolist() for returns in both] == [pytest.approx([1.0, 6.0]), pytest.approx([2.0, 8.0])]
+    both = [played_greedily(environments, seed=seed) for seed in (5, 6)]
+    assert [played.returns.tolist() for played in both] == [pytest.approx([1.0, 6.0]), pytest.approx([2.0, 8.0])]
 
 
 def test_greedy_episodes_end_without_a_result_when_stopped() -> None:
     steps: list[int] = []
     environments = FakeEnvironments([np.array([1.0])], [1000], at_step=lambda: steps.append(1))
-    returns = greedy_returns(QFunction(good(1).arrays), environments, seed=5, stopped=lambda: len(steps) == 3)
-    assert returns is None
+    q_function = QFunction(good(1).arrays)
+    played = greedy_returns(q_function, environments, 5, StepLimit(None), stopped=lambda: len(steps) == 3)
+    assert played is None
     assert len(steps) == 3
 
 
@@ -405,8 +412,91 @@ def test_the_final_look_does_not_repeat_one_that_there_was() -> None:
 def test_a_look_takes_no_more_steps_than_the_longest_episode() -> None:
     steps: list[int] = []
     environments = FakeEnvironments([np.array([1.0, 1.0])], [2, 5], at_step=lambda: steps.append(1))
-    greedy_returns(QFunction(good(1).arrays), environments, seed=5)
+    played_greedily(environments)
     assert len(steps) == 5
+
+
+def test_without_a_time_limit_a_greedy_episode_may_take_20_times_the_longest_that_ended_but_at_least_1000_steps() -> (
+    None
+):
+    limit = StepLimit(None)
+    assert limit.env_steps == 1_000
+    for length, expected in [(50, 1_000), (51, 1_020), (40, 1_020), (300, 6_000)]:
+        limit.ended_after(length)
+        assert limit.env_steps == expected
+
+
+@pytest.mark.parametrize(
+    ("time_limit", "longest", "expected"),
+    [
+        (500, 0, 1_000),
+        (50, 0, 100),
+        (27_000, 10, 54_000),  # a good policy may use it up, though no training episode has come near it
+        (1_000_000_000, 10, 100_000),  # none in truth
+        (1_000_000_000, 7_000, 140_000),
+        (-1, 0, 1_000),  # how Gymnasium writes none
+        (None, 0, 1_000),
+    ],
+)
+def test_a_time_limit_of_the_environment_ends_episodes_before_ours_unless_it_is_none_in_truth(
+    time_limit: int | None, longest: int, expected: int
+) -> None:
+    assert StepLimit(time_limit, longest).env_steps == expected
+
+
+def test_an_episode_that_does_not_end_counts_with_what_it_reached_and_as_unended() -> None:
+    environments = FakeEnvironments([np.array([7.0, 1_000_000.0, 3.0])], [70, 1_000_000, 20])
+    played = played_greedily(environments)
+    assert played.returns.tolist() == pytest.approx([7.0, 1400.0, 3.0])
+    assert (played.unended, played.longest_env_steps) == (1, 1400)  # 20 times the 70 of the first
+
+
+def test_a_look_and_a_confirmation_at_episodes_that_do_not_end_come_with_what_was_reached() -> None:
+    """A million steps each, a point a step: 1,000 are the most, which is the threshold."""
+    evaluating = Evaluator(
+        lambda episodes: FakeEnvironments([np.full(episodes, 1e6)], [1_000_000] * episodes), SHAPES,
+        np.random.SeedSequence(1), 100, 999.0,
+    )  # fmt: skip
+    looks = looks_after(evaluating, 100)
+    assert kinds(looks) == [(100, False, False), (100, True, True)]
+    assert [(look.mean, look.unended, look.longest_env_steps) for look in looks] == [
+        (pytest.approx(1000.0), 100, 1_000)
+    ] * 2
+
+
+def test_looks_are_as_long_as_training_episodes_ask_for() -> None:
+    evaluating = Evaluator(
+        lambda episodes: FakeEnvironments([np.full(episodes, 1500.0)], [1500] * episodes), SHAPES,
+        np.random.SeedSequence(1), 100, None,
+    )  # fmt: skip
+    evaluating.evaluate(good(100))
+    assert set(evaluating.report(longest_training_episode=80).seconds) == {"looking", "waiting"}
+    evaluating.evaluate(good(200))
+    evaluating.report(longest_training_episode=60)  # of an older answer; what was longer stays
+    looks = looks_after(evaluating, 300)
+    assert [(look.unended, look.longest_env_steps) for look in looks] == [(100, 1_000), (0, 1500), (0, 1500)]
+
+
+def test_the_time_limit_of_the_environment_is_let_run() -> None:
+    evaluating = Evaluator(
+        lambda episodes: FakeEnvironments([np.full(episodes, 1500.0)], [1500] * episodes), SHAPES,
+        np.random.SeedSequence(1), 100, None, time_limit=1500,
+    )  # fmt: skip
+    assert [look.unended for look in looks_after(evaluating, 100)] == [0]
+
+
+def test_a_real_environment_whose_greedy_policy_walks_into_a_wall_is_looked_at_too() -> None:
+    """It starts 24 cells from the end, and action 0 leads away from it."""
+    environments = VectorEnvironment("environments:Corridor-v0", 4)
+    away = QFunction(constant_arrays([1.0, 0.0], observation_size=25))
+    towards = QFunction(constant_arrays([0.0, 1.0], observation_size=25))
+    stuck = greedy_returns(away, environments, 5, StepLimit(None))
+    assert stuck is not None
+    assert (stuck.returns.tolist(), stuck.unended) == ([-1000.0] * 4, 4)
+    through = greedy_returns(towards, environments, 5, StepLimit(None))
+    assert through is not None
+    assert (through.returns.tolist(), through.unended) == ([-24.0] * 4, 0)
+    environments.close()
 
 
 def test_a_question_for_looks_is_answered_at_once_when_the_run_has_ended() -> None:

@@ -59,6 +59,8 @@ def finished_run(tmp_path: Path) -> Path:
         ("--env no_such_module:Env-v0", "--env no_such_module:Env-v0: "),
         ("--env Pendulum-v1", "Discrete"),
         ("--env environments:DictObservations-v0", "Dict"),
+        ("--env-args is_slippery", "--env-args is_slippery: must be NAME=VALUE"),
+        ("--env-args gravity=3", "--env-args gravity=3: "),
         ("--hidden 64 0", "--hidden 64 0: every layer"),
         ("--gamma 1.5", "--gamma 1.5: must lie in [0, 1]"),
         ("--batch-size 60000", "--batch-size 60000: is larger than --replay-capacity-transitions 50000"),
@@ -168,6 +170,50 @@ def test_evaluate_plays_a_saved_network_and_writes_a_video(
     assert "20 greedy episodes, seed 0" in output
     assert "below the return that counts as solved" in output  # all Q-values are equal, so it always pushes left
     assert [path.suffix for path in video.iterdir()] == [".mp4"]
+
+
+@pytest.mark.parametrize("env_args", [["a"], "a=1", [3], ["a=1", "a=2"]], ids=str)
+def test_damaged_arguments_of_the_environment_are_named(
+    finished_run: Path, env_args: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"settings": {"env": "CartPole-v1", "env_args": env_args}, "environment": {"solved_return": 475.0}}
+    (finished_run / "config.json").write_text(json.dumps(config))
+    assert run_main("evaluate", str(finished_run)) == 2
+    assert "its config.json is damaged" in capsys.readouterr().err
+
+
+def test_every_copy_of_an_environment_gets_arguments_a_number_and_global_streams_of_its_own(tmp_path: Path) -> None:
+    """2 actors of 2 environments have the numbers 0 to 3, the evaluator 4 to 103, the probe 104, evaluate those behind.
+
+    Actors and evaluator are forked from one template that has imported torch.
+    """
+    run = tmp_path / "run"
+    options = "--actors 2 --envs-per-actor 2 --hidden 8 --max-learner-steps 100 --evaluation-interval-learner-steps 100"
+    arguments = ["--env", "environments:Draws-v0", "--env-args", f"folder={tmp_path}", "number={index}"]
+    with launched(run, *arguments, *options.split(), environment={"PYTHONPATH": str(ROOT / "tests")}) as process:
+        output, _ = process.communicate(timeout=END_SECONDS)
+    assert process.returncode == 0, output
+    assert json.loads((run / "config.json").read_text())["settings"]["env_args"] == [
+        f"folder={tmp_path}",
+        "number={index}",
+    ]
+
+    file = tmp_path / "drawn.txt"
+
+    def drawn() -> list[list[str]]:
+        return [line.split() for line in file.read_text().splitlines()]
+
+    lines = [line for line in drawn() if line[0] != "104"]
+    assert sorted(int(line[0]) for line in lines) == list(range(104))
+    for column in list(zip(*lines, strict=True))[1:]:
+        assert len(set(column)) == 104
+    evaluated = []
+    for _ in range(2):
+        file.unlink()
+        assert run_main("evaluate", str(run), "--episodes", "2") == 0
+        evaluated.append(drawn()[-2:])
+        assert [line[0] for line in evaluated[-1]] == ["105", "106"]
+    assert evaluated[0] == evaluated[1]
 
 
 def test_a_killed_actor_is_replaced_and_an_interrupt_saves_even_where_it_arrives_ignored(tmp_path: Path) -> None:

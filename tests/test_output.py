@@ -74,3 +74,9 @@ def test_what_the_encoding_lacks_becomes_a_question_mark() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "2 ? 3\n")
+
+
+def test_a_command_that_is_asked_something_ends_where_nobody_can_hear_it(tmp_path: Path) -> None:
+    done = run(f'"$PYTHON" {ROOT}/launch.py --help > /dev/full', tmp_path / "proof")
+    assert done.stderr == "error: the output cannot be written (No space left on device)\n"
+    assert done.returncode == 1

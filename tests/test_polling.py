@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from actors.actor import ActorStats
+from actors.evaluator import EvaluatorReport
 from common.time_use import ACTIVITIES
 from driver.supervision.polling import Polling
 from driver.supervision.topology import Role, Roles
@@ -47,6 +48,7 @@ class FakeObserver:
     """Keeps what is exported: how many are alive, and the restarts of each."""
 
     episodes_seen = 0
+    longest_episode_env_steps = 70
 
     def __init__(self) -> None:
         self.exported: list[tuple[int, list[int]]] = []
@@ -58,7 +60,7 @@ class FakeObserver:
     def take_actor(self, process: str, stats: ActorStats) -> None:
         self.told.append((process, stats.actor_id))
 
-    def take_evaluator_seconds(self, seconds: dict[str, float]) -> None:
+    def take_evaluator(self, report: EvaluatorReport) -> None:
         raise AssertionError("the evaluator does not answer here")
 
 

@@ -17,21 +17,21 @@ from driver.signals import StoppedEarly, StopSignals
 PATIENCE = 60.0  # a passing test never waits as long
 
 
-def complaints(name: str, ready_seconds: float = PATIENCE) -> list[str]:
+def tried(name: str, ready_seconds: float = PATIENCE) -> Tried:
     """Of a run with this environment of broken_environments.py, which is tried in a process of its own."""
     run = RunConfig(env=f"broken_environments:{name}-v0", ready_seconds=ready_seconds)
     with probing(Config(run=run), StopSignals()) as probe:
         probe.described()
-        told = probe.complaints(PATIENCE)
-        assert told is not None
-        return told
+        result = probe.tried(PATIENCE)
+        assert result is not None
+        return result
 
 
 def told_of(env: str) -> list[str]:
     """The same, tried here, which is faster; whether it is refused or not."""
     *_, last = trial(RunConfig(env=env), 0, heard=[], printed=list)
     assert isinstance(last, Failed | Tried)
-    return [last.text] if isinstance(last, Failed) else last.warnings
+    return [last.text] if isinstance(last, Failed) else [*last.complaints, *last.heard]
 
 
 def test_a_sound_environment_is_described_and_nothing_is_said() -> None:
@@ -39,7 +39,7 @@ def test_a_sound_environment_is_described_and_nothing_is_said() -> None:
     with probing(Config(run=run), StopSignals()) as probe:
         spec = probe.described()
         assert (spec.id, spec.observation_size, spec.action_count, spec.max_episode_steps) == (run.env, 2, 2, 5)
-        assert probe.complaints(PATIENCE) == []
+        assert probe.tried(PATIENCE) == Tried([], [])
 
 
 WHERE = r"\(\S*broken_environments\.py:\d+\)$"
@@ -88,16 +88,13 @@ def test_what_need_not_keep_it_from_learning_is_told_once(name: str, expected: s
 
 def test_one_that_crashes_its_process_is_refused() -> None:
     with pytest.raises(BadInput, match=r"CrashesAtReset-v0: the process that tried it was ended by SIGKILL"):
-        complaints("CrashesAtReset")
+        tried("CrashesAtReset")
 
 
 def test_what_it_prints_and_warns_of_is_told_whoever_writes_it() -> None:
-    told = complaints("Talks")
-    texts = [line.removeprefix("--env broken_environments:Talks-v0: ") for line in told]
-    assert re.fullmatch(r"UserWarning: the physics are unstable \(\S*broken_environments.py:\d+\)", texts[0])
-    assert texts[1:] == [
-        "it prints: the level is loaded", "it prints: from a C library", "it prints: no sound card"
-    ]  # fmt: skip
+    warning, *printed = tried("Talks").heard
+    assert re.fullmatch(r"UserWarning: the physics are unstable \(\S*broken_environments.py:\d+\)", warning)
+    assert printed == ["the level is loaded", "from a C library", "no sound card"]
 
 
 @pytest.mark.parametrize("module", ["no_such_module", "raises_at_import", "no_python"])
@@ -118,14 +115,14 @@ def test_a_module_that_cannot_be_imported_is_told_with_its_place(
 def test_one_that_is_never_made_is_told_after_the_time_for_it_and_its_process_ends() -> None:
     before = set(psutil.Process().children())
     with pytest.raises(BadInput, match=r"was not made within 2 s; wait longer with --ready-seconds"):
-        complaints("HangsWhenMade", ready_seconds=2.0)
+        tried("HangsWhenMade", ready_seconds=2.0)
     assert {child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE} <= before
 
 
 def test_one_that_hangs_later_is_not_waited_for_longer_than_asked() -> None:
     with probing(Config(run=RunConfig(env="broken_environments:HangsAtStep-v0")), StopSignals()) as probe:
         probe.described()
-        assert probe.complaints(0.1) is None
+        assert probe.tried(0.1) is None
 
 
 def test_a_signal_ends_the_wait() -> None:

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 from fakes import environment_spec
 
-from common.config import ActorConfig, BadInput, Config, ReplayConfig
+from common.config import ActorConfig, BadInput, Config, LearnerConfig, ReplayConfig, resolve
+from common.types import EnvironmentSpec
 from driver.resources import FORKED_PROCESS_BYTES, MB, check_memory, replay_processes
 
 ENVIRONMENT = environment_spec("CartPole-v1", observation_size=4)
@@ -61,3 +62,59 @@ def test_more_shards_than_the_memory_holds_are_refused_with_the_number_that_fits
             ENVIRONMENT,
             2500 * MB,
         )
+
+
+IMAGES = environment_spec("images", observation_size=84 * 84 * 3)
+SMALL_RING = ReplayConfig(replay_capacity_transitions=1000)
+
+
+@pytest.mark.parametrize(
+    ("asked", "option", "least"),
+    [
+        (Config(actor=ActorConfig(actors=1, chunk_rows=20_000), replay=SMALL_RING), "chunk-rows", 7000),
+        (Config(actor=ActorConfig(actors=1, envs_per_actor=20_000), replay=SMALL_RING), "envs-per-actor", 100),
+        (
+            Config(
+                actor=ActorConfig(actors=1),
+                learner=LearnerConfig(batch_size=5000),
+                replay=ReplayConfig(replay_capacity_transitions=5000),
+            ),
+            "batch-size",
+            1000,
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_large_observations_make_of_messages_is_counted_and_what_is_said_to_fit_fits(
+    asked: Config, option: str, least: int
+) -> None:
+    """A row of these is 169 kB."""
+    config = resolve(asked, IMAGES.observation_size)
+    with pytest.raises(BadInput, match=rf"^--{option} .* at most [\d,]+ would fit$") as refusal:
+        check_memory(config, IMAGES, 5000 * MB)
+    fits = int(str(refusal.value).partition("at most ")[2].partition(" ")[0].replace(",", ""))
+    assert fits >= least
+    name = option.replace("-", "_")
+    section = {"chunk_rows": "actor", "envs_per_actor": "actor", "batch_size": "learner"}[name]
+    smaller = dataclasses.replace(asked, **{section: dataclasses.replace(getattr(asked, section), **{name: fits})})
+    check_memory(resolve(smaller, IMAGES.observation_size), IMAGES, 5000 * MB)
+
+
+def test_an_actor_of_large_observations_needs_what_it_was_seen_to_need() -> None:
+    """12 environments, the default chunk and network: 66 MB were seen for images, 24 MB for 5,000 states."""
+    for size, seen in ((84 * 84 * 3, 66), (5000, 24)):
+        environment = environment_spec("large", observation_size=size)
+        needed = []
+        for actors in (8, 9):
+            config = Config(actor=ActorConfig(actors=actors, chunk_rows=168), replay=SMALL_RING)
+            least = next(need for need in range(1000, 9000) if fits_into(config, environment, need))
+            needed.append(least)
+        assert 0.7 * seen < needed[1] - needed[0] - 130 < 1.7 * seen
+
+
+def fits_into(config: Config, environment: EnvironmentSpec, megabytes: int) -> bool:
+    try:
+        check_memory(config, environment, megabytes * MB)
+    except BadInput:
+        return False
+    return True

@@ -115,6 +115,7 @@ def test_a_folder_that_is_deleted_meanwhile_is_made_again_and_what_went_with_it_
         "episodes.parquet": "1 of its parts were deleted",
         "metrics.parquet": "1 of its parts were deleted",
     }
+    folder.close()
     assert (tmp_path / "run" / "q_network.pth").read_bytes() == NETWORK
     assert {entry.name for entry in (tmp_path / "run").iterdir()} == {
         "config.json", "q_network.pth", "summary.json", "episodes.parquet",

@@ -168,13 +168,13 @@ def test_figures_of_another_version_are_refused_by_the_missing_column(tmp_path: 
     running(tmp_path / "run", A_MOMENT)
     part = tmp_path / "run" / METRICS / "part-00000.parquet"
     pq.write_table(pq.read_table(part).drop_columns(["epsilon"]), part)
-    with pytest.raises(BadInput, match=r"run: its metrics.parquet has no column 'epsilon'"):
+    with pytest.raises(BadInput, match=r"run: its metrics.parquet/part-00000.parquet has no column 'epsilon'"):
         status(tmp_path / "run")
 
 
 def test_a_damaged_config_is_named(tmp_path: Path) -> None:
-    running(tmp_path / "run", started=1.0, nonsense=1)
-    with pytest.raises(BadInput, match=r"run: its config.json is damaged"):
+    running(tmp_path / "run", pid="none")
+    with pytest.raises(BadInput, match=r'run: its config.json is damaged \(process.pid is "none", no int\)'):
         status(tmp_path / "run")
 
 

@@ -45,6 +45,8 @@ def look(confirmation: bool) -> Look:
         confirmation=confirmation,
         seed=2**62,
         returns=np.full(100, 480.0),
+        unended=0,
+        longest_env_steps=480,
         mean=480.0,
         std=0.0,
         interval_low=480.0,

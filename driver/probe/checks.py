@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from common.seeding import environment_seeds, seed_global_streams
 
-_MOST_STEPS = 50
+_MOST_STEPS = 10
 _MOST_SECONDS = 1.0  # after the first step
 
 

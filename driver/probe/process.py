@@ -1,7 +1,7 @@
 """Makes the environment once, describes it and tries it, in a process that can hang, crash or leave something behind.
 
 Out:  described()     what the environment is, as soon as it is made
-      complaints()    what is wrong with it, after a reset and a few steps
+      tried()         what is wrong with it, after a reset and a few steps
 
 On Linux the process is forked while this one has a single thread: that costs milliseconds, and what is imported by then
 need not be imported again. Elsewhere it starts anew.
@@ -27,7 +27,7 @@ from common.env_args import copies
 from common.environment import describe
 from common.hearing import format_warning
 from common.seeding import seed_sequence
-from common.single_environment import make_single, why_not_made
+from common.single_environment import make_single, shown_setting, why_not_made
 from common.types import EnvironmentSpec
 from common.user_code import blame, in_user_code
 from driver.probe.checks import try_out
@@ -47,7 +47,8 @@ class Failed(NamedTuple):
 class Tried(NamedTuple):
     """What the user should know."""
 
-    warnings: list[str]
+    complaints: list[str]  # whole lines
+    heard: list[str]  # what the environment's code warned of and printed
 
 
 class Probe:
@@ -72,25 +73,21 @@ class Probe:
         self._tried_from = time.monotonic()
         return message
 
-    def complaints(self, patience: float | None = None) -> list[str] | None:
-        """A line for each thing that the user should know; None where that is not known within `patience` seconds.
+    def tried(self, patience: float | None = None) -> Tried | None:
+        """What the user should know; None where that is not known within `patience` seconds.
 
         Without `patience` it waits as long as the trial may take. Raises BadInput where learning cannot work.
         """
-        if self._process is None:
-            return []
         left = self._tried_from + _TRY_SECONDS - time.monotonic()
         message = self._next(max(0.0, left) if patience is None else patience)
+        if message is None and patience is None:
+            took = f"{_setting(self._run)}: a reset and some steps took more than {_TRY_SECONDS:g} s; not tried further"
+            message = Tried(complaints=[took], heard=[])
         if message is None:
-            if patience is not None:
-                return None
-            self.close()
-            return [
-                f"{_setting(self._run)}: a reset and some steps took more than {_TRY_SECONDS:g} s; not tried further"
-            ]
+            return None
         assert isinstance(message, Tried)
         self.close()
-        return [f"{_setting(self._run)}: {line}" for line in message.warnings]
+        return message
 
     def close(self) -> None:
         """Ends the process with all that it has started."""
@@ -184,9 +181,10 @@ def trial(
         warned = try_out(env, seed_sequence(run.seed, "probe"))
         env.close()
     except Exception as error:  # as above
-        yield Failed(f"{_setting(run)}: {blame(error) if in_user_code(error) else ' '.join(str(error).split())}")
+        why = blame(error) if in_user_code(error) else " ".join(str(error).split()).removeprefix(f"{run.env}: ")
+        yield Failed(f"{_setting(run)}: {why}")
     else:
-        yield Tried([*warned, *heard, *(f"it prints: {line}" for line in printed())])
+        yield Tried([f"{_setting(run)}: {line}" for line in warned], [*heard, *printed()])
 
 
 def _printed(output: IO[bytes]) -> list[str]:
@@ -230,5 +228,4 @@ def _end_with_the_driver(connection: Connection) -> None:
 
 
 def _setting(run: RunConfig) -> str:
-    arguments = f" --env-args {' '.join(run.env_args)}" if run.env_args else ""
-    return f"--env {run.env}{arguments}"
+    return shown_setting(run.env, run.env_args)

@@ -50,7 +50,7 @@ class Display:
         self.console.print(line, style=style, markup=False)
 
     def hear(self, role: str, lines: Sequence[str]) -> None:
-        """What the environment's code in a role printed and warned of: each line once, whoever says it first."""
+        """What the environment's code printed and warned of, in this role or before: each line once."""
         for text in lines:
             if text in self._heard or len(self._heard) > _MOST_HEARD:
                 continue
@@ -58,7 +58,8 @@ class Display:
             if len(self._heard) > _MOST_HEARD:
                 self.say("the environment says more; all of it is in the logs of Ray's workers", style="yellow")
             else:
-                self.say(f"the environment in {role} says: {text}", style="yellow")
+                where = f" in {role}" if role else ""
+                self.say(f"the environment{where} says: {text}", style="yellow")
 
     def starting(self, what: str) -> None:
         """Before there is any progress; only a terminal shows it."""
@@ -82,3 +83,11 @@ class Display:
                 f"learner step {look.version:,}: candidate, mean of {len(look.returns)} further episodes "
                 f"{look.mean:.1f} [{look.interval_low:.1f}, {look.interval_high:.1f}]: {verdict}"
             )
+
+    def unended(self, look: Look) -> None:
+        """Why its return says little, and what may be wrong."""
+        self.say(
+            f"evaluation at learner step {look.version:,}: {look.unended} of {len(look.returns)} episodes did not end "
+            f"within {look.longest_env_steps:,} steps; they count with what they reached",
+            style="yellow",
+        )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from actors.actor import ActorStats
-from actors.evaluator import LooksReply
+from actors.evaluator import EvaluatorReport, LooksReply
 from actors.policy import epsilon_schedule
 from common.config import Config
 from common.time_use import ACTIVITIES, column
@@ -51,6 +51,8 @@ class Observer:
         self._actors = ActorAnswers(seconds)
         self._evaluator_seconds: dict[str, float] = {}
         self._asked_shards: dict[int, ShardStats] = {}  # beside a coordinator, which does not know this of them
+        self._unended_before = False  # whether episodes of the look before did not end, and this was said
+        self.longest_episode_env_steps = 0  # of training
         self.looks_seen = 0  # the number of the next look to ask for
         self.last_look: Look | None = None  # that is no confirmation
         self.progress: Progress | None = None
@@ -78,9 +80,10 @@ class Observer:
         self._actors.take(process, stats)
         self._display.hear(f"actor-{stats.actor_id}", stats.heard)
 
-    def take_evaluator_seconds(self, seconds: dict[str, float]) -> None:
-        """Where the evaluator's time went."""
-        self._evaluator_seconds = seconds
+    def take_evaluator(self, report: EvaluatorReport) -> None:
+        """The evaluator's report."""
+        self._evaluator_seconds = report.seconds
+        self._display.hear("evaluator", report.heard)
 
     def take_shard(self, shard: int, stats: ShardStats) -> None:
         """What one of several replay shards tells of itself, for the next moment."""
@@ -93,6 +96,8 @@ class Observer:
             report = report._replace(stats=report.stats._replace(shards=shards))
         self.shards = report.stats.shards
         self._folder.add_episodes(report.episodes.rows, self._episodes.next, self._seconds())
+        lengths = [int(row.episodes.length_env_steps.max(initial=0)) for row in report.episodes.rows]
+        self.longest_episode_env_steps = max(self.longest_episode_env_steps, *lengths, 0)
         self._episodes = report.episodes._replace(rows=[])
         self._replay = report.stats
         actors = self._config.actor.actors
@@ -133,6 +138,9 @@ class Observer:
             self.looks_seen += 1
             self._folder.add_look(look, seconds)
             self._display.look(look)
+            if look.unended and not self._unended_before:
+                self._display.unended(look)
+            self._unended_before = look.unended > 0
 
     def _actor_progress(self, actor_id: int, restarts: int) -> ActorProgress:
         env_steps, counts = 0, ActorCounts(env_steps=0, episodes=0)

@@ -87,6 +87,7 @@ def metrics_schema() -> Any:
             ("evaluation_min", pa.float64()),
             ("evaluation_max", pa.float64()),
             ("evaluation_episodes", pa.int64()),
+            ("evaluation_unended", pa.int64()),
             ("evaluation_seed", pa.int64()),
             ("solved", pa.bool_()),
         ]

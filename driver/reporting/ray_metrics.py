@@ -54,10 +54,11 @@ METRICS = (
     Metric("dqn_target_sync_learner_steps", "gauge", "learner", "The setting: from one publication to the next"),
     Metric("dqn_replay_fill_ratio", "gauge", "replay-K", "Share of the capacity in use"),
     Metric("dqn_replay_size_transitions", "gauge", "replay-K", "Transitions in the ring"),
+    # No counter: one cannot be set to 0, so its first value would be the first duplicate, and no rule could see a rise.
     Metric("dqn_duplicate_chunks", "gauge", "replay", "Chunks that came more than once, since the run began"),
     Metric("dqn_actors_alive", "gauge", "driver", "Actors that play and answer"),
     Metric("dqn_actors_wanted", "gauge", "driver", "The setting; it is there as long as the run is"),
-    # No counter: one cannot be set to 0, so its first value would be the first restart, and no rule could see a rise.
+    # No counter, for the same reason: its first value would be the first restart.
     Metric("dqn_actor_restarts", "gauge", "actor", "Processes replaced, since the run began"),
     Metric("dqn_learner_loss", "gauge", "learner", "Loss of the last minibatch"),
     Metric("dqn_q_value_mean", "gauge", "learner", "Mean greedy Q-value at the last sync"),

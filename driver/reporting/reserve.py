@@ -25,6 +25,12 @@ class Reserve:
         if self._size > 0:
             self._grow_to(self._size)
 
+    def shrink(self, size_bytes: int) -> None:
+        """Keeps only so much from here on."""
+        self.give_up()
+        self._size = min(self._size, size_bytes)
+        self._hold_what_is_left()
+
     def give_up(self) -> None:
         """For good, or until it is held again."""
         with suppress(OSError):

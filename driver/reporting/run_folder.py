@@ -32,6 +32,7 @@ from driver.reporting.tensorboard import EventFile
 from replay_server.episode_log import EpisodeRows
 
 _PACKAGES = ["torch", "gymnasium", "numpy", "ray", "pyarrow", "matplotlib"]
+_SUMMARY_BYTES = 16 * 1024  # so that it can still be said what is missing
 _MOST_ROWS_KEPT = 100_000  # that wait for a disk which takes them again
 
 
@@ -126,6 +127,7 @@ class RunFolder:
                 "evaluation_min": float(look.returns.min()),
                 "evaluation_max": float(look.returns.max()),
                 "evaluation_episodes": len(look.returns),
+                "evaluation_unended": look.unended,
                 "evaluation_seed": look.seed,
                 "solved": look.solved,
             }
@@ -152,11 +154,8 @@ class RunFolder:
         self._try(name, write)
 
     def finish(self) -> dict[str, str]:
-        """The last rows, in the room that nothing else needs now. Returns what is missing: by file name, why.
-
-        It may be called again.
-        """
-        self._reserve.give_up()
+        """The last rows, in the room that nothing else needs now. Returns what is missing: by file name, why."""
+        self._reserve.shrink(_SUMMARY_BYTES)
         for name, content in self._whole.items():
             if not (self.path / name).exists():  # somebody has deleted it
                 self._write_whole(name, content)

@@ -47,7 +47,8 @@ class Ending:
 
     def ask(self, take_replay: Callable[[ReplayReport], object]) -> None:
         """What the roles have to say after their last poll."""
-        _ask(self._roles.evaluator, "seconds", self._observer.take_evaluator_seconds)
+        longest = self._observer.longest_episode_env_steps
+        _ask(self._roles.evaluator, "report", self._observer.take_evaluator, longest)
         self._ask_actors()
         _ask(self._roles.learner, "stats", self._observer.take_learner)
         self._ask_shards()

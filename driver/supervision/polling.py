@@ -63,7 +63,13 @@ class Polling:
             if role.running:
                 self._heard.setdefault(role.process, now)
                 ask(role.name, role, "stats", partial(self._take_actor, role.process))
-        ask("evaluator", self._roles.evaluator, "seconds", self._observer.take_evaluator_seconds)
+        ask(
+            "evaluator",
+            self._roles.evaluator,
+            "report",
+            self._observer.take_evaluator,
+            self._observer.longest_episode_env_steps,
+        )
 
     def observe(self, report: ReplayReport, unanswered: str = "") -> Progress:
         """The replay server's report, with what the driver itself knows. `unanswered`: by whom, and for how long."""

@@ -1,0 +1,78 @@
+"""Runs whose surroundings break: what they keep, what they say, and how they end."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import torch
+from launching import END_SECONDS, LONG, assert_all_gone, launched, read_until, read_until_all_play, wait_until
+from test_run_folder import fill, small_disk
+
+__all__ = ["small_disk"]  # a fixture
+
+
+def test_without_a_reader_and_on_a_full_disk_a_run_goes_on_and_leaves_its_network(small_disk: Path) -> None:
+    """As `launch.py | head -2` on a disk that fills up, and then the terminal is closed."""
+    run = small_disk / "run"
+    options = ("--hidden", "32", "--run-dir", str(run), "--tensorboard")
+    with launched(run, *LONG, *options) as process:
+        assert process.stdout is not None
+        read_until(process, "run folder")
+        process.stdout.close()
+        wait_until((run / "config.json").exists, "the folder is in use")
+        fill(small_disk)
+        wait_until((run / "q_network.pth").exists, "a network is saved in spite of it")
+        first = (run / "q_network.pth").read_bytes()
+        wait_until(lambda: (run / "q_network.pth").read_bytes() != first, "and a newer one after it")
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=END_SECONDS)
+    assert_all_gone(family)
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["stopped_by"] == "terminated"
+    assert summary["saved_learner_steps"] > 0
+    assert process.returncode == (1 if summary["missing_files"] else 143)  # as far as the last rows found room
+    state = torch.load(run / "q_network.pth", weights_only=True)
+    assert [tuple(tensor.shape) for tensor in state.values()] == [(32, 4), (32,), (2, 32), (2,)]
+
+
+def test_a_run_folder_that_is_deleted_comes_back_with_the_network(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with launched(run, *LONG) as process:
+        read_until(process, "env steps")
+        wait_until((run / "metrics.parquet").exists, "a table")
+        for path in sorted(run.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        run.rmdir()
+        process.send_signal(signal.SIGTERM)
+        output = process.communicate(timeout=END_SECONDS)[0]
+    assert process.returncode == 1, output
+    assert {"config.json", "summary.json", "q_network.pth", "last_q_network.pth"} <= {
+        path.name for path in run.iterdir()
+    }
+    assert "Traceback" not in output
+    assert output.count("error: not written, or not whole") == 1
+    assert pq.read_table(run / "metrics.parquet").num_rows > 0
+
+
+def test_roles_that_do_not_answer_in_the_end_do_not_cost_the_network(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with launched(run, *LONG) as process:
+        read_until_all_play(process)
+        wait_until((run / "q_network.pth").exists, "the driver has a network")
+        family = psutil.Process(process.pid).children(recursive=True)
+        for child in family:
+            if child.name() in ("ray::learner", "ray::evaluator"):
+                child.suspend()
+        process.send_signal(signal.SIGTERM)
+        output = process.communicate(timeout=END_SECONDS)[0]
+        assert process.returncode == 143, output
+    assert_all_gone(family)
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["saved_learner_steps"] > 0
+    assert f"q_network.pth is the network of learner step {summary['saved_learner_steps']:,}" in output
+    assert len(torch.load(run / "q_network.pth", weights_only=True)) == 4
