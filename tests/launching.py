@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -67,10 +72,57 @@ def launched(
         env={**user_environment(), "HOME": str(run_dir.parent), **(environment or {})},
         preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignore_sigint else None,  # noqa: PLW1509
     )
+    with ended_with_its_family(process):
+        yield process
+
+
+@contextmanager
+def launched_on_a_terminal(
+    run_dir: Path, *options: str
+) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
+    """As `launched`, in the foreground of a terminal of its own. Also yields what closes the terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "launch.py"), "--no-dashboard", "--run-dir", str(run_dir), *options],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**user_environment(), "HOME": str(run_dir.parent)},
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+    )
+    os.close(theirs)
+    closed = threading.Event()
+
+    def look() -> None:
+        """Else the run waits until somebody reads what it writes."""
+        while not closed.is_set():
+            if select.select([ours], [], [], 0.1)[0]:
+                with suppress(OSError):  # the run has ended
+                    os.read(ours, 65536)
+        os.close(ours)
+
+    person = threading.Thread(target=look)
+    person.start()
+
+    def close() -> None:
+        closed.set()
+        person.join()
+
+    try:
+        with ended_with_its_family(process):
+            yield process, close
+    finally:
+        close()
+
+
+@contextmanager
+def ended_with_its_family(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """However the test ends."""
     timer = threading.Timer(3 * END_SECONDS, process.kill)
     timer.start()
     try:
-        yield process
+        yield
     finally:
         timer.cancel()
         if process.poll() is None:
@@ -93,14 +145,19 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
 
 def read_until_all_play(process: subprocess.Popen[str]) -> str:
     """Output of a run of LONG up to its first figures, once all its roles are up; learning may begin before that."""
-    roles = {"ray::learner", "ray::replay-0", "ray::evaluator", "ray::actor-0", "ray::actor-1"}
     output = read_until(process, "env steps")
+    wait_for_all_roles(process)
+    return output
+
+
+def wait_for_all_roles(process: subprocess.Popen[Any]) -> None:
+    """Of a run of LONG."""
+    roles = {"ray::learner", "ray::replay-0", "ray::evaluator", "ray::actor-0", "ray::actor-1"}
 
     def all_are_up() -> bool:
         return roles <= {child.name() for child in psutil.Process(process.pid).children(recursive=True)}
 
     wait_until(all_are_up, "all roles are up")
-    return output
 
 
 def wait_until(holds: Callable[[], bool], what: str, patience_seconds: float = END_SECONDS) -> None:

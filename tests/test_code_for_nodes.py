@@ -47,6 +47,17 @@ def test_the_packages_of_this_tree_are_there_and_small(tmp_path: Path) -> None:
     assert (tmp_path / "package.zip").stat().st_size < 2_000_000
 
 
+def test_files_of_the_user_that_take_a_modules_name_do_not_travel(tmp_path: Path) -> None:
+    """On a node the tree is searched before Python's own modules."""
+    tree = tmp_path / "tree"
+    for name in ("queue.py", "numpy/__init__.py", "numpy/core.py", "my_env.py", "learner/__init__.py", "a/queue.py"):
+        file = tree / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("something")
+    names = {name for name in packed(tmp_path, tree) if name.endswith(".py")}
+    assert names == {"my_env.py", "learner/__init__.py", "a/queue.py"}
+
+
 @pytest.mark.parametrize("is_package", [True, False])
 def test_an_environments_module_travels_wherever_it_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_package: bool

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
@@ -23,9 +24,12 @@ from launching import (
     folder_for_ray,
     holders,
     launched,
+    launched_on_a_terminal,
     read_until,
     read_until_all_play,
     run_main,
+    user_environment,
+    wait_for_all_roles,
     wait_for_children,
     wait_until,
 )
@@ -137,6 +141,10 @@ def test_params_of_another_shape_are_refused(finished_run: Path, capsys: pytest.
     assert "4-8-2, but this run needs 4-128-128-2" in capsys.readouterr().err
 
 
+def children(process: subprocess.Popen[Any]) -> list[psutil.Process]:
+    return list(psutil.Process(process.pid).children(recursive=True))
+
+
 class _Malicious:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, ("it-ran",)
@@ -211,13 +219,13 @@ def test_every_copy_of_an_environment_gets_arguments_a_number_and_global_streams
 def test_a_killed_actor_is_replaced_and_an_interrupt_saves_even_where_it_arrives_ignored(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with launched(run, *LONG, ignore_sigint=True) as process:
-        read_until(process, "env steps")
+        output = read_until(process, "env steps")
         family = psutil.Process(process.pid).children(recursive=True)
         actor = next(child for child in family if child.name().startswith("ray::actor-"))
         actor.suspend()  # so that other calls than `run` are outstanding when it dies
-        read_until(process, "env steps")
+        output += read_until(process, "env steps")
         actor.kill()
-        read_until(process, "replaced (number 1)")
+        output += read_until(process, "replaced (number 1)")
 
         def its_episodes_are_there() -> bool:
             episodes = run / "episodes.parquet"
@@ -226,9 +234,11 @@ def test_a_killed_actor_is_replaced_and_an_interrupt_saves_even_where_it_arrives
         wait_until(its_episodes_are_there, "episodes of the replacement")
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
-        output = process.communicate(timeout=END_SECONDS)[0]
+        output += process.communicate(timeout=END_SECONDS)[0]
         assert process.returncode == 130, output
     assert_all_gone(family)
+    assert "raylet" not in output  # what Ray says of it by itself
+    assert "\x1b" not in output
     summary = json.loads((run / "summary.json").read_text())
     assert summary["stopped_by"] == "interrupted"
     assert summary["actor_restarts"] == 1
@@ -240,13 +250,20 @@ def test_a_killed_actor_is_replaced_and_an_interrupt_saves_even_where_it_arrives
     assert (run / "q_network.pth").exists()
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_while_ray_starts_ends_the_process_and_leaves_no_folder(
-    tmp_path: Path, number: signal.Signals, exit_code: int
+@pytest.mark.parametrize(
+    ("number", "exit_code", "hangs"), [(signal.SIGINT, 130, "gcs_server"), (signal.SIGTERM, 143, None)]
+)
+def test_a_signal_while_ray_starts_or_hangs_ends_the_process_and_leaves_no_folder(
+    tmp_path: Path, number: signal.Signals, exit_code: int, hangs: str | None
 ) -> None:
+    """A GCS that is stopped at once keeps Ray's start from going on for minutes."""
     run = tmp_path / "run"
     with launched(run, *LONG, ignore_sigint=True) as process:
         family = wait_for_children(process)
+        if hangs:
+            wait_until(lambda: any(child.name() == hangs for child in children(process)), "what is to hang")
+            family = children(process)
+            next(child for child in family if child.name() == hangs).suspend()
         process.send_signal(number)
         output = process.communicate(timeout=END_SECONDS)[0]
         assert process.returncode == exit_code, output
@@ -255,29 +272,81 @@ def test_a_signal_while_ray_starts_ends_the_process_and_leaves_no_folder(
     assert not run.exists()
 
 
-def test_a_ray_that_does_not_start_is_told_in_one_line_and_leaves_no_folder(tmp_path: Path) -> None:
-    """Its sockets' paths may not be longer than 107 bytes."""
-    run, folder = tmp_path / "run", tmp_path / ("x" * 100)
-    folder.mkdir()
-    with launched(run, *LONG, environment={"RAY_TMPDIR": str(folder)}) as process:
-        output = process.communicate(timeout=END_SECONDS)[0]
-    assert process.returncode == 1, output
-    assert output.startswith("error: Ray did not start (")
-    assert output.count("\n") == 1
-    assert not run.exists()
+def test_a_ray_that_cannot_start_because_the_network_is_down_is_told_in_one_line_and_leaves_no_folder(
+    tmp_path: Path,
+) -> None:
+    """In a network of its own, loopback has no address before somebody brings it up."""
+    alone = ["unshare", *(["--map-root-user"] if os.getuid() else []), "--net"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("needs a network of its own, which this system does not allow")
+    done = subprocess.run(
+        [*alone, sys.executable, str(ROOT / "launch.py"), "--run-dir", str(tmp_path / "run")],
+        env={**user_environment(), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=END_SECONDS,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("error: Ray cannot start: nothing can listen at 127.0.0.1")
+    assert "`ip link set lo up`" in done.stderr
+    assert (done.stdout + done.stderr).count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
-def test_a_termination_saves_and_leaves_no_process(tmp_path: Path) -> None:
+def test_a_termination_of_all_processes_saves_and_leaves_none_also_with_a_long_temporary_folder(tmp_path: Path) -> None:
+    """As by a batch system. Ray's own files are then in a short folder, and that is said."""
+    run, long = tmp_path / "run", tmp_path / ("x" * 100)
+    with launched(run, *LONG, environment={"TMPDIR": str(long)}) as process:
+        output = read_until_all_play(process)
+        family = [psutil.Process(process.pid), *children(process)]
+        for member in family:
+            member.send_signal(signal.SIGTERM)
+        rest = process.communicate(timeout=END_SECONDS)[0]
+        assert process.returncode == 143, output + rest
+    assert_all_gone(family)
+    assert f"TMPDIR {long} cannot hold Ray's sockets, whose paths may have 107 bytes: Ray's files are below" in output
+    assert json.loads((run / "summary.json").read_text())["stopped_by"] == "terminated"
+    assert (run / "q_network.pth").exists()
+    assert len(rest.splitlines()) <= 15
+
+
+def test_a_run_whose_terminal_is_closed_saves_and_leaves_no_process(tmp_path: Path) -> None:
+    """The kernel then sends SIGHUP to all in its foreground, and nothing can be written there any more."""
     run = tmp_path / "run"
-    with launched(run, *LONG) as process:
-        read_until(process, "env steps")
-        family = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGTERM)
-        output = process.communicate(timeout=END_SECONDS)[0]
-        assert process.returncode == 143, output
+    with launched_on_a_terminal(run, *LONG) as (process, close_terminal):
+        wait_until((run / "metrics.parquet").exists, "a run that is going on")
+        wait_for_all_roles(process)
+        family = children(process)
+        close_terminal()
+        assert process.wait(timeout=END_SECONDS) == 143
     assert_all_gone(family)
     assert json.loads((run / "summary.json").read_text())["stopped_by"] == "terminated"
-    assert len(output.splitlines()) <= 15
+    assert (run / "q_network.pth").exists()
+
+
+def test_an_environment_named_as_a_module_of_ours_or_of_python_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("learner", "queue"):
+        file = tmp_path / f"{name}.py"
+        file.write_text("raise RuntimeError")
+        assert run_main("--env", f"{name}:Own-v0") == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: --env {name}:Own-v0: {name} is a module of this program, of Python or")
+        assert error.endswith(f"not {file}; rename that file\n")
+
+
+def test_a_working_folder_that_is_gone_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run_main() == 2
+    assert capsys.readouterr().err.startswith("error: the working folder is gone (No such file or directory); ")
 
 
 def test_an_error_in_a_role_exits_with_1_and_the_traceback(tmp_path: Path) -> None:
@@ -294,8 +363,10 @@ def test_what_a_person_sees_of_a_run_names_its_processes_and_tells_no_token(tmp_
     with folder_for_ray() as ray_folder:
         with launched(run, *LONG, *options, environment={"RAY_TMPDIR": str(ray_folder)}) as process:
             output = read_until_all_play(process)
-            process.send_signal(signal.SIGTERM)
+            for member in [psutil.Process(process.pid), *children(process)]:
+                member.send_signal(signal.SIGUSR1)  # as some batch systems do before their limit
             output += process.communicate(timeout=END_SECONDS)[0]
+            assert process.returncode == 143, output
         token_file = tmp_path / ".ray" / "auth_token"
         token = token_file.read_text()
         assert holders(token, tmp_path, ray_folder) == [token_file]
@@ -308,7 +379,7 @@ def test_what_a_person_sees_of_a_run_names_its_processes_and_tells_no_token(tmp_
     assert any(path.name.startswith("events.out.tfevents.") for path in written)
 
 
-def test_a_killed_run_is_followed_to_its_end_and_keeps_what_it_wrote(tmp_path: Path) -> None:
+def test_a_killed_run_is_followed_to_its_end_keeps_what_it_wrote_and_leaves_no_process(tmp_path: Path) -> None:
     """The driver is killed as soon as its first figures are in the run folder."""
     run = tmp_path / "run"
     with launched(run, *LONG, "--tensorboard") as process:
@@ -321,12 +392,12 @@ def test_a_killed_run_is_followed_to_its_end_and_keeps_what_it_wrote(tmp_path: P
             text=True,
         ) as status:
             assert f"running as process {process.pid};" in read_until(status, "env steps")
-            family += psutil.Process(process.pid).children(recursive=True)
+            family += children(process)
+            assert {"raylet", "gcs_server"} <= {child.name() for child in family if child.is_running()}
             process.kill()
             rest = status.communicate(timeout=END_SECONDS)[0]
-        for child in family:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
+        _, alive = psutil.wait_procs(family, timeout=30)  # Ray's own agents would look for their raylet for minutes
+        assert alive == []
     assert "CartPole-v1, killed: no summary was written; figures of" in rest
     assert status.returncode == 0
     steps = {event.step for event in read_events(run / "tensorboard")}

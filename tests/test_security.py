@@ -32,6 +32,8 @@ from launching import (
     user_environment,
 )
 
+from driver.embedded.start import LONGEST_SOCKET
+
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 GRPC_CALLS = (  # one of each of Ray's services that could start or change something
     "/ray.rpc.JobInfoGcsService/AddJob",
@@ -335,6 +337,7 @@ def test_no_other_user_can_use_the_sockets_that_ask_for_no_token(run: Run) -> No
     """The run's umask would allow it."""
     sockets = [path for path in run.ray_folder.rglob("*") if path.is_socket()]
     assert {"dash_JobHead", "raylet", "plasma_store"} <= {path.name for path in sockets}
+    assert max(len(str(path.relative_to(run.ray_folder))) for path in sockets) <= len(LONGEST_SOCKET)
     assert {path: path.stat().st_mode & 0o777 for path in sockets} == dict.fromkeys(sockets, 0o600)
 
 

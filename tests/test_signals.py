@@ -166,7 +166,7 @@ def test_before_anything_is_made_a_signal_ends_a_process_that_hangs(
         errors = process.communicate(timeout=END_SECONDS)[1]
     assert process.returncode == exit_code
     assert errors == "stopped at the start: there was nothing to save\n"
-    assert not is_running(child)
+    wait_until(lambda: not is_running(child), "its child is gone")
 
 
 def test_a_start_that_hangs_ends_within_seconds_of_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_start_that_hangs_ends_within_seconds_of_a_signal_and_leaves_nothing(t
     assert process.returncode == 143
     assert errors == "stopped at the start: there was nothing to save\n"
     assert not (tmp_path / "made").exists()
-    assert not is_running(child)
+    wait_until(lambda: not is_running(child), "its child is gone")
 
 
 def test_a_start_that_takes_too_long_ends_by_itself(tmp_path: Path) -> None:
@@ -201,4 +201,4 @@ def test_a_run_ends_at_once_only_by_a_later_sigint_or_sigterm(tmp_path: Path) ->
         errors = process.communicate(timeout=END_SECONDS)[1]
     assert process.returncode == 130
     assert errors == "\nstopped at once; nothing more is saved\n"
-    assert not is_running(child)
+    wait_until(lambda: not is_running(child), "its child is gone")

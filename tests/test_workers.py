@@ -24,6 +24,26 @@ from driver.embedded.workers.handle import worker_template
 from driver.processes import descendants
 
 ROOT = Path(__file__).resolve().parent.parent
+# Waits with a file of some session open, under a name, and perhaps with the driver's mark in its environment.
+WAITS = """
+import sys
+from pathlib import Path
+file = open(sys.argv[1], "w")
+Path("/proc/self/comm").write_text(sys.argv[2])
+print("waits", flush=True)
+sys.stdin.read()
+"""
+HOLDS_A_TEMPLATE_AND_A_SESSION = """
+import os, subprocess, sys
+from driver.processes import descendants
+from driver.embedded.workers import entry
+from driver.embedded.workers.handle import note_session, worker_template
+with worker_template():
+    note_session(sys.argv[1])
+    subprocess.Popen(["sleep", "300"], start_new_session=True)  # it has the mark
+    print(*(process.pid for process in descendants()), flush=True)
+    sys.stdin.read()
+"""
 HOLDS_A_TEMPLATE = """
 import sys
 from driver.processes import descendants
@@ -163,15 +183,18 @@ def test_a_template_that_has_died_keeps_no_worker_from_starting(monkeypatch: pyt
         assert start_worker("--help").stdout.startswith("usage: default_worker.py")
 
 
-def test_a_temporary_folder_too_deep_for_a_socket_means_no_template(
+def test_a_temporary_folder_too_deep_for_a_socket_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(deep))
-    monkeypatch.delenv(entry.SOCKET_VARIABLE, raising=False)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", str(deep))
     with worker_template():
-        assert entry.SOCKET_VARIABLE not in os.environ
+        socket = Path(os.environ[entry.SOCKET_VARIABLE])
+        assert socket.is_socket()
+        assert socket.parent.stat().st_mode & 0o777 == 0o700
+    assert not socket.parent.exists()
     assert list(deep.iterdir()) == []
 
 
@@ -201,6 +224,44 @@ def test_a_template_ends_with_its_driver_and_leaves_nothing() -> None:
     psutil.wait_procs([held], timeout=60)
     assert not held.is_running() or held.status() == psutil.STATUS_ZOMBIE
     assert not Path(listening).parent.exists()
+
+
+def test_a_template_ends_what_a_killed_driver_leaves_and_nothing_else(tmp_path: Path) -> None:
+    session, other = tmp_path / "session_1", tmp_path / "session_11"
+    for folder in (session, other):
+        folder.mkdir()
+
+    def waits(folder: Path, name: str) -> subprocess.Popen[str]:
+        waiting = subprocess.Popen(
+            [sys.executable, "-c", WAITS, str(folder / "log"), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "waits\n"
+        return waiting
+
+    agent = waits(session, "ray::Agent")
+    strangers = [waits(other, "ray::Agent"), waits(session, "tail")]
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS_A_TEMPLATE_AND_A_SESSION, str(session)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        text=True,
+    ) as driver:
+        assert driver.stdout is not None
+        left = [psutil.Process(int(word)) for word in driver.stdout.readline().split()]
+        assert len(left) == 2
+        driver.send_signal(signal.SIGKILL)
+    _, alive = psutil.wait_procs(left, timeout=60)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+    assert agent.wait(timeout=60) == -signal.SIGKILL
+    assert [stranger.poll() for stranger in strangers] == [None, None]
+    for waiting in (agent, *strangers):
+        waiting.kill()
+        waiting.communicate()
 
 
 @pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])

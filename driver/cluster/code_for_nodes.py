@@ -42,7 +42,8 @@ def _hidden(root: Path) -> list[str]:
     """The user's files among ours that are named as a module of Python's: on a node the tree is searched first."""
     modules = [*(file.stem for file in root.glob("*.py")), *(file.parent.name for file in root.glob("*/__init__.py"))]
     files = [hidden_file(name, str(root)) for name in modules if name not in OURS]
-    return [f"/{Path(file).relative_to(root.resolve())}" for file in files if file is not None]
+    paths = [Path(file).relative_to(root.resolve()) for file in files if file is not None]
+    return [f"/{path.parent if path.name == '__init__.py' else path}" for path in paths]
 
 
 def is_submitted_job() -> bool:

@@ -19,7 +19,7 @@ from driver.session import RaySession, dashboard_url, init_ray
 from driver.short_folder import place_for_sockets
 
 _LOOPBACK_SECONDS = 5.0
-_LONGEST_SOCKET = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/dash_MetricsHead"  # with the largest pid
+LONGEST_SOCKET = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/dash_MetricsHead"  # with the largest pid
 
 
 def start_embedded(cpus: float, dashboard: bool, dashboard_port: int | None = None) -> RaySession:
@@ -30,7 +30,7 @@ def start_embedded(cpus: float, dashboard: bool, dashboard_port: int | None = No
     if dashboard and dashboard_port is not None:
         _check_free(dashboard_port)
     _check_loopback()
-    place = place_for_sockets(_LONGEST_SOCKET)
+    place = place_for_sockets(LONGEST_SOCKET)
     files = Path(place.folder) / "ray"
     with ExitStack() as lasting:
         token_note = lasting.enter_context(embedded_token())
