@@ -23,6 +23,7 @@ WINDOW_EPISODES = 100
 WINDOW_LOOKS = 10
 AXIS_LABELS: dict[Axis, str] = {"episodes": "episode", "env-steps": "environment steps (all actors)"}
 _GRID_POINTS = 300
+_MOST_TITLE = 150  # characters
 
 
 class Curve(NamedTuple):
@@ -128,7 +129,7 @@ def draw_curve(curve: Curve, path: Path, x: Axis) -> Path:
             label="evaluation (greedy), mean and std of its episodes",
         )
     _mark_solved(axes, curve)
-    axes.set_title(f"{curve.env}: {curve.name}", parse_math=False)
+    axes.set_title(f"{curve.env}: {curve.name}"[:_MOST_TITLE], parse_math=False)
     _finish(axes, x)
     return save(figure, path)
 
@@ -143,7 +144,7 @@ def draw_median_and_range(curves: list[Curve], path: Path, x: Axis) -> Path:
         if goal is not None:
             axes.axhline(goal, color="tab:green", linestyle="--", linewidth=1, label=f"{env} solved at {goal:g}")
     envs = ", ".join(sorted({curve.env for curve in curves}))
-    axes.set_title(f"{envs}: median and range of {len(curves)} runs", parse_math=False)
+    axes.set_title(f"{envs[:_MOST_TITLE]}: median and range of {len(curves)} runs", parse_math=False)
     _finish(axes, x)
     return save(figure, path)
 

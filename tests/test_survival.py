@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
+import pytest
 import torch
 from launching import END_SECONDS, LONG, assert_all_gone, launched, read_until, read_until_all_play, wait_until
 from test_run_folder import fill, small_disk
@@ -76,3 +77,19 @@ def test_roles_that_do_not_answer_in_the_end_do_not_cost_the_network(tmp_path: P
     assert summary["saved_learner_steps"] > 0
     assert f"q_network.pth is the network of learner step {summary['saved_learner_steps']:,}" in output
     assert len(torch.load(run / "q_network.pth", weights_only=True)) == 4
+
+
+@pytest.mark.parametrize("settings", ["module://matplotlib_inline.backend_inline", "unreadable"])
+def test_no_setting_of_matplotlib_decides_how_a_run_ends(tmp_path: Path, settings: str) -> None:
+    """A notebook's backend leaves the picture as it is; where there is none, a line says why."""
+    (tmp_path / "matplotlibrc").write_bytes(b"\xff\xfe")
+    drawn = settings != "unreadable"
+    environment = {"MPLBACKEND": settings} if drawn else {"MATPLOTLIBRC": str(tmp_path)}
+    options = ("--actors", "2", "--hidden", "16", "--max-env-steps", "3000")
+    with launched(tmp_path / "run", *options, environment=environment) as process:
+        output = process.communicate(timeout=END_SECONDS)[0]
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["stopped_by"] == "max_env_steps"
+    assert (tmp_path / "run" / "learning_curve.png").exists() == drawn
+    assert output.count("the picture could not be drawn (UnicodeDecodeError: ") == (0 if drawn else 1)
