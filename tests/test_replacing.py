@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-from ray.exceptions import ActorUnavailableError, OutOfMemoryError
 
 from driver.cluster.head import Head
 from driver.cluster.whereabouts import Whereabouts, mismatch
 from driver.reporting.display import Display
-from driver.supervision.replacing import Replacing, tells_of_memory
+from driver.supervision.replacing import Replacing
 from driver.supervision.topology import Role
 
 BUDGET = 3
@@ -136,25 +135,3 @@ def test_only_versions_that_differ_are_named() -> None:
     assert mismatch(ours, process(1, 0, **theirs)) == (
         "node host-0 (10.0.0.0) has numpy 1.26.4, the driver numpy 2.4.6"
     )
-
-
-def test_a_process_that_ray_killed_for_lack_of_memory_is_told_so() -> None:
-    scene = Scene()
-    scene.actors[2].lacked_memory = True
-    scene.lose(2)
-    scene.come_back(2, 100, node=0)
-    assert scene.display.said[-1] == (
-        "actor-2: Ray killed its process because the node's memory ran out; replaced (number 1)"
-    )
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (OutOfMemoryError("1 worker(s) were killed"), True),
-        (ActorUnavailableError("killed due to the node running low on memory", None), True),
-        (ActorUnavailableError("the connection broke", None), False),
-    ],
-)
-def test_rays_errors_tell_of_memory(error: Any, expected: bool) -> None:
-    assert tells_of_memory(error) is expected

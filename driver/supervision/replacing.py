@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ray.exceptions import OutOfMemoryError, RayError
-
 from driver.cluster.whereabouts import Whereabouts
 from driver.reporting.display import Display
 from driver.supervision.topology import Role
@@ -22,12 +20,6 @@ if TYPE_CHECKING:
     from driver.cluster.head import Head
 
 _LOOK_SECONDS = 2.0
-_MEMORY = "Ray killed its process because the node's memory ran out"
-
-
-def tells_of_memory(error: RayError) -> bool:
-    """Whether a process was killed for that; such an error of one that is replaced has no class of its own."""
-    return isinstance(error, OutOfMemoryError) or "running low on memory" in str(error)
 
 
 class Replacing:
@@ -66,11 +58,9 @@ class Replacing:
         elif role.restarted_on_purpose:
             self._display.say(f"{role.name}: the connection to it broke; restarted (number {role.incarnation})")
         elif self._too_many_deaths():
-            why = f"; {_MEMORY}" if role.lacked_memory else ""
-            return f"{len(self._deaths)} actor processes died within a minute, {self._per_minute} are replaced{why}"
+            return f"{len(self._deaths)} actor processes died within a minute, {self._per_minute} are replaced"
         else:
-            why = _MEMORY if role.lacked_memory else "its process died"
-            self._display.say(f"{role.name}: {why}; replaced (number {role.incarnation})", style="yellow")
+            self._display.say(f"{role.name}: its process died; replaced (number {role.incarnation})", style="yellow")
         role.restarted_on_purpose = False
         return None
 

@@ -31,7 +31,7 @@ from driver.supervision.ending import Ending
 from driver.supervision.networks import Networks
 from driver.supervision.outcome import Failure, Outcome
 from driver.supervision.polling import Polling
-from driver.supervision.replacing import Replacing, tells_of_memory
+from driver.supervision.replacing import Replacing
 from driver.supervision.starting import Starting
 from driver.supervision.topology import LOOKS_GROUP, Role, Roles, Topology
 from learner.client import ParamsBroadcaster, ParamsReader
@@ -177,7 +177,6 @@ class Supervisor:
         else:
             # Every outstanding call to it fails; only the first may count.
             self._calls.forget(role)
-            role.lacked_memory = tells_of_memory(error)
             self._starting.await_again(role)
 
     # Starting

@@ -41,7 +41,6 @@ class Role:
     whereabouts: Whereabouts | None = None  # of its last process that came up
     may_wait: bool = False  # for room on the cluster, while others work
     restarted_on_purpose: bool = False
-    lacked_memory: bool = False  # Ray killed its last process because its node had too little
     starting_since: float = 0.0  # time.monotonic() when it was created, or had to come up again
 
     def call(self, method: str, *args: Any, group: str | None = None) -> Any:
