@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from common.config import BadInput, Config
 from common.types import EnvironmentSpec
-from driver import ray_messages, resources, session
+from driver import resources, session
 from driver.cluster import placement
 from driver.cluster.placement import Placement
 from driver.embedded.start import start_embedded
@@ -48,7 +48,6 @@ def open_session(plan: Plan, display: Display, signals: StopSignals) -> tuple[Ra
         ray_session.close()
         raise
     signals.opened()
-    ray_messages.hand_to(lambda line: display.say(line, style="yellow"))
     return ray_session, place
 
 
