@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -164,3 +165,9 @@ def test_a_reserve_is_spent_only_where_the_disk_is_full(tmp_path: Path) -> None:
         reserve.spend(lambda: fail(errno.ENOSPC))
     assert tries == [True, True, False]
     assert (tmp_path / "reserve").stat().st_size == 10_000  # held again
+
+
+def test_numbers_that_json_does_not_have_are_null(tmp_path: Path) -> None:
+    RunFolder(tmp_path).write_summary({"mean": float("nan"), "interval": [float("-inf"), 1.0], "steps": 3})
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"mean": None, "interval": [None, 1.0], "steps": 3}
+    assert "NaN" not in (tmp_path / "summary.json").read_text()

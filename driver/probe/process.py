@@ -94,8 +94,9 @@ class Probe:
         if self._process is None:
             return
         self._process.join(timeout=0.0)
-        with suppress(ProcessLookupError, PermissionError):
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left in its group, or it has none yet
             os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
         self._process.join()
         self._connection.close()
         self._process = None

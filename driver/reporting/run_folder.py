@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+import math
 import platform
 import subprocess
 import sys
@@ -228,7 +229,16 @@ def flat_settings(config: Config) -> dict[str, Any]:
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, default=str) + "\n").encode()
+    return (json.dumps(_finite(content), indent=2, default=str, allow_nan=False) + "\n").encode()
+
+
+def _finite(value: Any) -> Any:
+    """With null for what is not finite, which JSON does not have."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _git_commit() -> str | None:
