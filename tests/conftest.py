@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from driver import ray_environment
 from driver.embedded.workers.handle import worker_template
@@ -16,6 +17,7 @@ _HERE = str(Path(__file__).parent)  # of environments.py, which runs name in --e
 sys.path.insert(0, _HERE)
 os.environ["PYTHONPATH"] = _HERE
 ray_environment.prepare(embedded=True)
+torch.set_num_threads(1)  # two that wait for each other beside a busy run take ten times as long for small matrices
 
 
 @pytest.fixture(scope="session")
