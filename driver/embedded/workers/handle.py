@@ -35,7 +35,7 @@ def worker_template() -> Iterator[int | None]:
     path = os.path.join(folder, "socket")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
-        os.chmod(path, 0o600)
+        os.chmod(path, 0o600)  # whatever the umask says
         listener.listen(_WAITING_WORKERS)
         template = subprocess.Popen(
             [sys.executable, str(_PROGRAM), str(listener.fileno())],
