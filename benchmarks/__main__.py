@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import subcommand
 
+from benchmarks.builds import Builds, measure_builds
 from benchmarks.cold import Cold, measure_cold
 from benchmarks.collection import Collection, measure_collection
 from benchmarks.cost_model import CostModel, measure_cost_model
@@ -38,6 +39,7 @@ Benchmark = (
     | Annotated[Epsilon, subcommand("epsilon")]
     | Annotated[Cold, subcommand("cold")]
     | Annotated[Startup, subcommand("startup")]
+    | Annotated[Builds, subcommand("builds")]
     | Annotated[Collection, subcommand("collection")]
     | Annotated[Learning, subcommand("learning")]
     | Annotated[StepParts, subcommand("step-parts")]
@@ -58,6 +60,7 @@ _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Epsilon: measure_epsilon,
     Cold: measure_cold,
     Startup: measure_startup,
+    Builds: measure_builds,
     Collection: measure_collection,
     Learning: measure_learning,
     StepParts: measure_step_parts,
