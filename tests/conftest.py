@@ -20,6 +20,23 @@ ray_environment.prepare(embedded=True)
 torch.set_num_threads(1)  # two that wait for each other beside a busy run take ten times as long for small matrices
 
 
+_SLOW_FILES = (
+    "test_cluster",
+    "test_training",
+    "test_launch",
+    "test_survival",
+    "test_security",
+    "test_workers",
+    "test_search_path",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow files first, so that no worker is left with one of them at the end."""
+    order = {name: place for place, name in enumerate(_SLOW_FILES)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 @pytest.fixture(scope="session")
 def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """An embedded Ray without dashboard, with a home folder of its own for its token."""

