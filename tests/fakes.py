@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from common.environment import Step
 from common.params import layer_shapes
 from common.rows import columns, pack
 from common.types import Chunk, ChunkFacts, EnvironmentSpec, Episodes, Params, Rows, SampleReply, Transition
+from driver.supervision.topology import Role
 
 WAIT_SECONDS = 20.0  # for another thread; a passing test never waits as long
 
@@ -186,3 +188,39 @@ def one_environment_step(
         truncated=np.array([truncated]),
         valid=np.array([valid]),
     )
+
+
+class Question(NamedTuple):
+    """One that the driver has asked a role."""
+
+    role: str
+    method: str
+    args: tuple[Any, ...]
+    group: str | None
+    take: Callable[[Any], None]
+
+
+class FakeCalls:
+    """Like the driver's Calls: a question is not asked again before it is answered, which the test does."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, Question] = {}
+        self.asked: list[Question] = []
+
+    def ask_once(
+        self,
+        question: str,
+        role: Role,
+        method: str,
+        on_value: Callable[[Any], None],
+        *args: Any,
+        group: str | None = None,
+    ) -> bool:
+        if question in self.open:
+            return False
+        self.open[question] = Question(role.name, method, args, group, on_value)
+        self.asked.append(self.open[question])
+        return True
+
+    def answer(self, question: str, value: Any) -> None:
+        self.open.pop(question).take(value)

@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
+from fakes import FakeCalls
 
 from common.types import Params
 from driver.supervision.networks import Networks
 from driver.supervision.topology import Role
 from learner.client import CONTROL_GROUP
 from learner.network_file import NetworkFile
-
-
-class FakeCalls:
-    """Like Calls: a question is not asked again before it is answered."""
-
-    def __init__(self) -> None:
-        self.open: dict[str, Callable[[Any], None]] = {}
-        self.asked: list[str] = []
-
-    def ask_once(
-        self,
-        question: str,
-        role: Role,
-        method: str,
-        on_value: Callable[[Any], None],
-        *args: Any,
-        group: str | None = None,
-    ) -> bool:
-        assert role.name == "learner"
-        assert group == CONTROL_GROUP
-        assert (method == "encode") == any(isinstance(arg, Params) for arg in args)
-        if question in self.open:
-            return False
-        self.open[question] = on_value
-        self.asked.append(method)
-        return True
-
-    def answer(self, question: str, version: int) -> None:
-        self.open.pop(question)(network(version))
 
 
 class Files(dict[str, bytes]):
@@ -69,19 +38,20 @@ class Scene:
         for _ in range(5 * seconds):
             self.now += 0.2
             self.networks.fetch_if_due()
+        assert all(question.role == "learner" and question.group == CONTROL_GROUP for question in self.calls.asked)
         return len(self.calls.asked) - before
 
 
 def test_the_newest_network_is_in_both_files_soon_and_a_newer_one_at_least_each_minute() -> None:
     scene = Scene()
     assert scene.asks(1) == 1
-    scene.calls.answer("network_file", 0)  # not trained yet
+    scene.calls.answer("network_file", network(0))  # not trained yet
     assert scene.files == {}
     assert scene.asks(2) == 1
-    scene.calls.answer("network_file", 100)
+    scene.calls.answer("network_file", network(100))
     assert scene.files == {"q_network.pth": b"100", "last_q_network.pth": b"100"}
     assert scene.asks(60) >= 1
-    scene.calls.answer("network_file", 900)
+    scene.calls.answer("network_file", network(900))
     assert scene.files == {"q_network.pth": b"900", "last_q_network.pth": b"900"}
     assert scene.networks.saved_version == 900
 
@@ -94,11 +64,13 @@ def test_a_learner_that_does_not_answer_is_not_asked_again_until_it_does() -> No
 def test_the_confirmed_network_stays_whatever_comes_later() -> None:
     scene = Scene()
     scene.asks(1)
-    scene.calls.answer("network_file", 100)
-    scene.networks.fetch_confirmed(Params(200, 0, {"0.weight": np.zeros((2, 2), dtype=np.float32)}))
-    scene.calls.answer("encode", 200)
+    scene.calls.answer("network_file", network(100))
+    params = Params(200, 0, {"0.weight": np.zeros((2, 2), dtype=np.float32)})
+    scene.networks.fetch_confirmed(params)
+    assert (scene.calls.open["encode"].method, scene.calls.open["encode"].args) == ("encode", (params,))
+    scene.calls.answer("encode", network(200))
     scene.asks(60)
-    scene.calls.answer("network_file", 300)
+    scene.calls.answer("network_file", network(300))
     scene.networks.take_confirmed(network(400))
     assert scene.files == {"q_network.pth": b"200", "last_q_network.pth": b"300"}
     assert scene.networks.saved_version == 200

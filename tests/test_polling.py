@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+
+from fakes import FakeCalls
 
 from actors.actor import ActorStats
 from actors.evaluator import EvaluatorReport
@@ -11,38 +12,6 @@ from common.time_use import ACTIVITIES
 from driver.supervision.polling import Polling
 from driver.supervision.topology import Role, Roles
 from learner.client import CONTROL_GROUP
-
-
-class Question(NamedTuple):
-    role: str
-    method: str
-    answer: Callable[[Any], None]
-    args: tuple[Any, ...]
-
-
-class FakeCalls:
-    """Like Calls: a question is not asked again before it is answered."""
-
-    def __init__(self) -> None:
-        self.open: dict[str, Question] = {}
-
-    def ask_once(
-        self,
-        question: str,
-        role: Role,
-        method: str,
-        on_value: Callable[[Any], None],
-        *args: Any,
-        group: str | None = None,
-    ) -> bool:
-        assert (group == CONTROL_GROUP) == (role.name != "replay server")
-        if question in self.open:
-            return False
-        self.open[question] = Question(role.name, method, on_value, args)
-        return True
-
-    def answer(self, question: str, value: Any) -> None:
-        self.open.pop(question).answer(value)
 
 
 class FakeObserver:
@@ -90,6 +59,8 @@ class Scene:
         self.polling.poll_if_due()
         for actor_id in answering:
             self.answer(actor_id)
+        for question in self.calls.asked:
+            assert (question.group == CONTROL_GROUP) == (question.role != "replay server")
         return self.observer.exported[-1][0]
 
     def answer(self, actor_id: int) -> None:
