@@ -28,7 +28,7 @@ from common.paths import user_path
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
 from driver.embedded.workers.handle import worker_template
-from driver.output import OutputFailed, guard_output, open_closed_streams, watch_output
+from driver.output import OutputFailed, finish_output, guard_output, open_closed_streams, watch_output
 from driver.ray_environment import RayDidNotStart
 from driver.signals import NOTHING_TO_SAVE, StoppedEarly, StopSignals
 
@@ -148,6 +148,8 @@ def main(signals: StopSignals) -> int:
         if str(error):
             print(f"error: the output cannot be written ({error})", file=sys.stderr)
         return 1
+    finally:
+        finish_output()
 
 
 def _dispatch(config: Config, command: Train | Plot | Evaluate | Compare | Status, signals: StopSignals) -> int:

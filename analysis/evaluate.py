@@ -27,7 +27,10 @@ def evaluate_run(run: Path, episodes: int, seed: int, video: Path | None) -> Non
     config = read_config(run, "evaluate")
     args, index = _arguments(run, config["settings"])
     arrays = read_network(run, "evaluate")
-    environment = probe(config["settings"]["env"], args, index)
+    try:
+        environment = probe(config["settings"]["env"], args, index)
+    except BadInput as error:
+        raise BadInput(f"evaluate {run}: the environment that its {CONFIG} names cannot be made: {error}") from None
     if (wrong := misfit(arrays, environment, trained_on=environment.id)) is not None:
         raise BadInput(f"evaluate {run}: {wrong}")
     q_function = QFunction(arrays)

@@ -50,7 +50,10 @@ def plot_runs(runs: list[Path], x: Axis, output: Path | None) -> None:
         written.append(draw_curve(curves[0], path, x) if len(runs) == 1 else draw_median_and_range(curves, path, x))
 
     if (reason := try_to_draw(draw)) is not None:
-        raise BadInput(f"--output {path}: cannot be written ({reason}); name a .png file in a folder that can")
+        raise BadInput(
+            f"--output {path}: cannot be written ({reason}); name a .png file in a folder that can, or look at "
+            "matplotlib's settings"
+        )
     print(written[0])
 
 

@@ -158,8 +158,11 @@ def _read_part(run: Path, part: Path, setting: str, columns: Mapping[str, str]) 
 
 def _read_json(run: Path, name: str, setting: str) -> dict[str, Any] | None:
     """None where there is no such file. Raises BadInput on anything but an object."""
+    path = run / name
     try:
-        content = _printable(json.loads((run / name).read_text(encoding="utf-8")))
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would wait for ever
+            raise BadInput(f"{setting} {run}: its {name} is no file; name another run")
+        content = _printable(json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

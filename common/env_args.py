@@ -14,6 +14,7 @@ INDEX = "{index}"
 EVALUATOR_COPIES = 100  # one for each episode of a look
 
 _WORDS = {"true": True, "false": False, "none": None}
+_AMBIGUOUS = ("yes", "no", "on", "off", "null")  # as texts they would all count as true
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)")
 _DECIMAL = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _SUM = re.compile(rf"([+-]?\d+)\+{re.escape(INDEX)}")
@@ -51,6 +52,8 @@ def arguments(settings: Sequence[str], index: int) -> dict[str, Any]:
             raise ValueError(f"{setting}: {name} is given twice; leave one out")
         if name in _OURS:
             raise ValueError(f"{setting}: {name} is set by this program; leave it out")
+        if value.lower() in _AMBIGUOUS:
+            raise ValueError(f"{setting}: write true, false or none; a text is {name}='\"{value}\"'")
         try:
             found[name] = _value(value, index)
         except ValueError as error:

@@ -158,6 +158,7 @@ def flatten(space: spaces.Space[Any], observation: Any, count: int) -> Float32:
 
 def _one_hot(space: spaces.Space[Any], values: NDArray[Any], start: NDArray[Any], sizes: NDArray[Any]) -> Float32:
     """`[count, K]` integers -> `[count, sum of sizes]`, for the price of the result."""
+    start, sizes = start.astype(np.int64), sizes.astype(np.int64)  # spaces may have unsigned ones
     positions = values.astype(np.int64) - start
     outside = (positions < 0) | (positions >= sizes)
     if outside.any():

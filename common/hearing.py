@@ -38,7 +38,7 @@ class Hearing:
     def take(self, line: str) -> None:
         """A line that was written."""
         is_warning = line.startswith(_WARNING)
-        text = _COLOURS.sub("", line.removeprefix(_WARNING)).strip()[:_LONGEST]
+        text = plain(line.removeprefix(_WARNING))
         with self._lock:
             room = self._warned < _MOST_WARNINGS if is_warning else self._printed < _MOST_PRINTED
             if not text or not room or text in self._lines:
@@ -46,6 +46,11 @@ class Hearing:
             self._warned += is_warning
             self._printed += not is_warning
             self._lines = (*self._lines, text)
+
+
+def plain(line: str) -> str:
+    """Without colours, and of bearable length."""
+    return _COLOURS.sub("", line).strip()[:_LONGEST]
 
 
 @contextmanager

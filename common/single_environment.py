@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -81,14 +82,16 @@ def why_not_made(env_id: str, args: Sequence[str], error: BaseException) -> str:
     for setting in args:
         if f"unexpected keyword argument '{setting.partition('=')[0]}'" in str(error):
             return f"--env-args {setting}: {blame(error)}; leave it out"
-    while isinstance(error.__cause__, ModuleNotFoundError):  # Gymnasium's own words around it
-        error = error.__cause__
+    if isinstance(error, ModuleNotFoundError) and isinstance(error.__cause__, ModuleNotFoundError):
+        error = error.__cause__  # without Gymnasium's own words around it
     module = env_id.rpartition(":")[0]
     unknown_module = isinstance(error, ModuleNotFoundError) and module.startswith(error.name or " ")
-    unknown_id = isinstance(error, gymnasium.error.Error) and not in_user_code(error)
+    missing_package = isinstance(error, gymnasium.error.DependencyNotInstalled)
+    unknown_id = isinstance(error, gymnasium.error.Error) and not missing_package and not in_user_code(error)
     if unknown_module or unknown_id:
         return f"--env {env_id}: {' '.join(str(error).split())}; use a registered Gymnasium id, or module:id"
-    return f"{shown_setting(env_id, args)}: {blame(error)}"
+    works = "; give it as --env-args NAME=VALUE" if re.search(r"missing \d+ required", str(error)) else ""
+    return f"{shown_setting(env_id, args)}: {blame(error).replace(f'{env_id}: ', '')}{works}"
 
 
 def shown_setting(env_id: str, args: Sequence[str]) -> str:
@@ -125,6 +128,9 @@ class PlainEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         self._id = env_id
         self._space = env.observation_space
+        for name, space in (("observation_space", self._space), ("action_space", env.action_space)):
+            if not isinstance(space, spaces.Space):
+                raise ValueError(f"{env_id}: its {name} is {_shown(space)}; set it to a space of gymnasium.spaces")
         self._dtype, self._shape = self._space.dtype, self._space.shape
         self._discrete = isinstance(self._space, spaces.Discrete)
         self._fits = self._discrete or isinstance(self._space, spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete)
@@ -264,7 +270,7 @@ def _only_element(value: Any) -> Any:
 def _fitted(who: str, observation: Any, space: spaces.Space[Any]) -> Any:
     """The observation in the space's dtype. Raises ValueError where that would change it, or where its shape differs.
 
-    Fractions are rounded to the space's dtype without a word, since all of them become float32 in the end.
+    Fractions are rounded to the space's dtype, since all of them become float32 in the end.
     """
     array = _as_array(observation)
     if array is None:
@@ -280,6 +286,10 @@ def _fitted(who: str, observation: Any, space: spaces.Space[Any]) -> Any:
         )
     if array.dtype == dtype:
         return array
+    warn_once(
+        f"{who} returned {_kind(observation)} of {array.dtype} as the observation; return the observation space's "
+        f"dtype, such as np.array(observation, np.{dtype})"
+    )
     if dtype.kind == "f":
         return array.astype(dtype)
     with np.errstate(invalid="ignore"):  # a fraction without an integer, such as NaN, is found below
@@ -289,11 +299,6 @@ def _fitted(who: str, observation: Any, space: spaces.Space[Any]) -> Any:
         raise ValueError(
             f"{who} returned an observation with the value {array.ravel()[changed[0]]} of {array.dtype}, which is no "
             f"{dtype}; its observation space is {space}"
-        )
-    if not np.can_cast(array.dtype, dtype, "same_kind"):
-        warn_once(
-            f"{who} returned an observation as {_kind(observation)} of {array.dtype}; return the observation space's "
-            f"dtype, such as np.array(observation, np.{dtype})"
         )
     return fitted
 

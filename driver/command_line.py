@@ -76,11 +76,11 @@ class Status:
     """Keep showing them until they end."""
 
 
+# With the sections of Config, because a role that unpickles its section should not have to import tyro.
 @dataclass(frozen=True)
 class Command:
     """Distributed DQN on Ray: actors play, a replay server keeps the transitions, a learner learns."""
 
-    # The sections of Config, here because a role that unpickles its section should not have to import tyro.
     run: Annotated[RunConfig, tyro.conf.arg(name="")]
     actor: Annotated[ActorConfig, tyro.conf.arg(name="")]
     network: Annotated[NetworkConfig, tyro.conf.arg(name="")]

@@ -47,7 +47,6 @@ def open_session(plan: Plan, display: Display, signals: StopSignals) -> tuple[Ra
     except (BadInput, StoppedEarly):
         ray_session.close()
         raise
-    signals.opened()
     return ray_session, place
 
 

@@ -49,7 +49,10 @@ def _read_initial_params(config: Config, environment: EnvironmentSpec) -> dict[s
     run = user_path(config.run.initial_params, "--initial-params")
     arrays = read_network(run, "--initial-params")
     if (wrong := misfit(arrays, environment, trained_on=_trained_on(run))) is not None:
-        raise BadInput(f"--initial-params {run}: {wrong}; name a run on this one")
+        saved = _env_args(run)
+        same = list(environment.args) == saved
+        works = "name a run on this one" if same else f"its run had --env-args {' '.join(saved) or '(none)'}"
+        raise BadInput(f"--initial-params {run}: {wrong}; {works}")
     expected = layer_shapes(environment.observation_size, config.network.hidden, environment.action_count)
     try:
         check_arrays(arrays, expected)
@@ -57,6 +60,15 @@ def _read_initial_params(config: Config, environment: EnvironmentSpec) -> dict[s
         sizes = [str(len(array)) for name, array in arrays.items() if name.endswith("bias")][:-1]
         raise BadInput(f"--initial-params {run}: {error}; use {' '.join(['--hidden', *sizes])}") from None
     return arrays
+
+
+def _env_args(run: Path) -> list[str]:
+    """Of a run; none where its settings cannot tell."""
+    try:
+        args = read_config(run, "--initial-params")["settings"].get("env_args", [])
+    except BadInput:
+        return []
+    return [str(setting) for setting in args] if isinstance(args, list) else []
 
 
 def _trained_on(run: Path) -> str | None:

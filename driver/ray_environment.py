@@ -53,6 +53,11 @@ class RayDidNotStart(Exception):  # noqa: N818  what happened, for a person
 
 def prepare(embedded: bool) -> None:
     """Sets what the user has not set. Call before the first `import ray`."""
+    if embedded and (folders := os.environ.get("PYTHONPATH")):
+        # Ray's own programs would take the user's files for the standard library's; roles find them all the same.
+        here = os.path.realpath(os.getcwd())
+        others = [folder for folder in folders.split(os.pathsep) if os.path.realpath(folder) != here]
+        os.environ["PYTHONPATH"] = os.pathsep.join(others)
     for name, value in {**_ALWAYS, **(_EMBEDDED if embedded else {})}.items():
         os.environ.setdefault(name, value)
     with suppress(AttributeError, OSError, TypeError, ValueError):  # not glibc, or not a number

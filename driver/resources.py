@@ -92,7 +92,9 @@ def check_memory(
         envs = config.actor.envs_per_actor
         _refuse_share("envs-per-actor", envs, chunks + actors * envs * environment_bytes, missing, have)
         raise BadInput(
-            f"--actors {actors}: not even one actor fits, {have} and Ray with the learner needs {fixed / MB:,.0f}"
+            f"--env {environment.id}: with its {environment.observation_size:,} numbers an observation not even one "
+            f"actor fits: {have} and Ray with the learner needs {fixed / MB:,.0f}; use a machine with more, or an "
+            "environment with smaller observations"
         )
     for_ring = available - fixed - actors * actor_bytes
     for_actors = available - fixed - capacity * row

@@ -140,6 +140,7 @@ def run_once(
             display.starting("creating the Ray actors")
             topology, metrics = build(plan, path.name), RayMetrics(path.name)
             supervisor = Supervisor(plan.config, topology, folder, display, metrics, signals, seconds, head)
+            signals.opened()
             outcome = supervisor.run()
         return _write_end(plan, folder, display, outcome, seconds)
 

@@ -94,5 +94,10 @@ register("BelowItsBound", reset=lambda self, **kwargs: (np.array([-3, 0], np.flo
 register("OutsideDiscrete", observation_space=spaces.Discrete(3), step=answering(-1, 1.0, False, False, {}),
          reset=lambda self, **kwargs: (0, {}))  # fmt: skip
 register("TextFlags", step=answering(ONES, 1.0, "no", False, {}))
+register("PrintsAndExits", __init__=doing(lambda: (print("licence file missing"), sys.exit(1))))
+register("CloseRaises", close=raising(AttributeError("no window")))
+register("InterruptsWhenMade", __init__=raising(KeyboardInterrupt("the simulator asked for it")))
+register("NoSpace", observation_space=None)
+register("Lists", reset=lambda self, **kwargs: ([0.0, 0.0], {}))
 register("Talks", step=doing(talk, *STEP))
 register("TalksLater", step=doing(talk, *STEP), __init__=lambda self: None)

@@ -88,3 +88,10 @@ def test_what_is_no_argument_is_refused_by_its_text(settings: list[str], reason:
 def test_no_two_copies_share_a_number() -> None:
     """Actors have 0 to 95, the evaluator 96 to 195."""
     assert copies(of_actors=96) == (96, 196, 197)
+
+
+@pytest.mark.parametrize("word", ["no", "yes", "Off", "null"])
+def test_words_that_would_silently_mean_the_opposite_are_refused(word: str) -> None:
+    with pytest.raises(ValueError, match=f"is_slippery={word}: write true, false or none"):
+        arguments([f"is_slippery={word}"], 0)
+    assert arguments([f'is_slippery="{word}"'], 0) == {"is_slippery": word}

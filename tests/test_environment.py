@@ -159,6 +159,8 @@ gymnasium.register("NoObservations-v0", entry_point=NoObservations)
         (spaces.MultiDiscrete([3, 2]), np.array([[2, 0], [0, 1]]), [[0, 0, 1, 1, 0], [1, 0, 0, 0, 1]]),
         (spaces.MultiDiscrete([3, 2], start=[5, -1]), np.array([[7, -1]]), [[0, 0, 1, 1, 0]]),
         (spaces.MultiDiscrete([[2, 2], [1, 2]]), np.array([[[0, 1], [0, 1]]]), [[1, 0, 0, 1, 1, 0, 1]]),
+        (spaces.MultiDiscrete(np.array([3, 2]), dtype=np.uint8), np.array([[2, 0]], np.uint8), [[0, 0, 1, 1, 0]]),
+        (spaces.MultiDiscrete(np.array([3, 2]), dtype=np.uint32), np.array([[2, 0]], np.uint32), [[0, 0, 1, 1, 0]]),
         (spaces.MultiBinary(3), np.array([[1, 0, 1]], np.int8), [[1, 0, 1]]),
     ],
     ids=lambda value: str(value) if isinstance(value, spaces.Space) else "",
@@ -227,6 +229,12 @@ def test_many_states_cost_the_size_of_the_result(space: spaces.Space[Any], obser
     tracemalloc.stop()
     assert flat.sum() == values.size
     assert peak < 1.1 * flat.nbytes
+
+
+def test_a_multidiscrete_of_the_largest_unsigned_integers_is_one_hot_too() -> None:
+    """Gymnasium's own flatten fails on it."""
+    space = spaces.MultiDiscrete(np.array([3, 2]), dtype=np.uint64)
+    assert flatten(space, np.array([[2, 0]], np.uint64), 1).tolist() == [[0, 0, 1, 1, 0]]
 
 
 def test_a_flat_observation_is_never_a_view() -> None:

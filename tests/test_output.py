@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,14 @@ from launching import ROOT
 _PROGRAM = """
 import sys
 sys.path.insert(0, {root!r})
-from driver.output import guard_output, open_closed_streams
+from driver.output import finish_output, guard_output, open_closed_streams
 open_closed_streams()
 guard_output()
 {wait}
 for _ in range(3):
     print("a line", flush=True)
 open({proof!r}, "w").write("went on")
+finish_output()
 """
 _UNTIL_NOBODY_READS = "import select; pipe = select.poll(); pipe.register(1, 0); pipe.poll(20_000)"
 
@@ -64,9 +66,12 @@ def test_streams_may_be_closed_from_the_beginning(tmp_path: Path) -> None:
 
 
 def test_what_the_encoding_lacks_becomes_a_question_mark() -> None:
-    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from driver.output import guard_output; guard_output(); "
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from driver.output import finish_output, guard_output; "
+        r"guard_output(); print('2 \u00d7 3'); finish_output()"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", program + r"print('2 \u00d7 3')"],
+        [sys.executable, "-c", program],
         env={"PYTHONIOENCODING": "ascii"},
         capture_output=True,
         text=True,
@@ -80,3 +85,21 @@ def test_a_command_that_is_asked_something_ends_where_nobody_can_hear_it(tmp_pat
     done = run(f'"$PYTHON" {ROOT}/launch.py --help > /dev/full', tmp_path / "proof")
     assert done.stderr == "error: the output cannot be written (No space left on device)\n"
     assert done.returncode == 1
+
+
+def test_a_reader_that_takes_nothing_holds_up_nobody(tmp_path: Path) -> None:
+    """As a terminal does that was stopped with Ctrl-S: a pipe that nobody reads is full after 64 KiB."""
+    program = _PROGRAM.format(root=str(ROOT), proof=str(tmp_path / "proof"), wait="print('much' * 100_000)")
+    reader, writer = os.pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=writer,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert done.returncode == 0
+    assert (tmp_path / "proof").read_text() == "went on"

@@ -29,7 +29,7 @@ def tried(name: str, ready_seconds: float = PATIENCE) -> Tried:
 
 def told_of(env: str) -> list[str]:
     """The same, tried here, which is faster; whether it is refused or not."""
-    *_, last = trial(RunConfig(env=env), 0, heard=[], printed=list)
+    *_, last = trial(RunConfig(env=env), 0, heard=[])
     assert isinstance(last, Failed | Tried)
     return [last.text] if isinstance(last, Failed) else [*last.complaints, *last.heard]
 
@@ -61,6 +61,8 @@ WHERE = r"\(\S*broken_environments\.py:\d+\)$"
         ("OtherShape", r"step returned an observation of shape \(3,\)"),
         ("OutsideDiscrete", r"step returned the observation -1, which is not in Discrete\(3\)"),
         ("TextFlags", "step returned terminated = 'no', a str; return True or False"),
+        ("InterruptsWhenMade", "KeyboardInterrupt: the simulator asked for it " + WHERE),
+        ("NoSpace", "its observation_space is None; set it to a space of gymnasium.spaces"),
         ("Missing", "use a registered Gymnasium id, or module:id"),
     ],
 )
@@ -78,12 +80,23 @@ def test_an_environment_that_nothing_can_be_learnt_from_is_refused_in_one_line(n
             "AboveItsBound",
             "step returned an observation outside its space: number 1 is 7.0, and its bounds",
         ),
+        ("CloseRaises", "close raised AttributeError: no window ("),
         ("BelowItsBound", "reset returned an observation outside its space: number 0 is -3.0, and its bounds are"),
     ],
 )
 def test_what_need_not_keep_it_from_learning_is_told_once(name: str, expected: str) -> None:
     (line,) = told_of(f"broken_environments:{name}-v0")
     assert expected in line
+
+
+def test_what_it_printed_before_it_failed_is_told_with_the_reason() -> None:
+    with pytest.raises(BadInput, match=r"called sys.exit\(1\) .*; before that it printed: licence file missing$"):
+        tried("PrintsAndExits")
+
+
+def test_observations_of_another_kind_than_the_space_says_are_told() -> None:
+    (line,) = tried("Lists").heard
+    assert "reset returned a list of 2 of float64 as the observation; return the observation space's dtype" in line
 
 
 def test_one_that_crashes_its_process_is_refused() -> None:

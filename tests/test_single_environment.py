@@ -17,7 +17,7 @@ from common.environment import VectorEnvironment, probe
 from common.single_environment import make_single
 
 Answer = Callable[[], Any]
-ZEROS = (0.0, 0.0)
+ZEROS = np.zeros(2, dtype=np.float32)
 
 
 class Answers(gymnasium.Env[Any, int]):

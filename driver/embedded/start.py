@@ -71,7 +71,8 @@ def _check_loopback() -> None:
     except OSError as error:
         raise RayDidNotStart(
             f"Ray cannot start: nothing can listen at 127.0.0.1 and be reached there ({error.strerror or error}); the "
-            "loopback network is down or closed: as root, `ip link set lo up` brings it up"
+            "loopback network is down, has no address or is closed: as root, `ip link set lo up` and `ip addr add "
+            "127.0.0.1/8 dev lo` bring it up"
         ) from None
 
 

@@ -17,15 +17,15 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from typing import IO, Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from common.config import BadInput, Config, RunConfig
 from common.env_args import copies
 from common.environment import describe
-from common.hearing import format_warning
+from common.hearing import format_warning, plain
 from common.seeding import seed_sequence
 from common.single_environment import make_single, shown_setting, why_not_made
 from common.types import EnvironmentSpec
@@ -36,12 +36,14 @@ from driver.signals import EXIT_CODES, THREAD, StoppedEarly, StopSignals
 _TRY_SECONDS = 10.0  # for a reset and a few steps
 _LOOK_SECONDS = 0.1  # between looks for a signal
 _MOST_LINES = 5  # of what it printed
+_LAST_LINES = 3  # of that, where it failed
+_MOST_BYTES = 100_000
 
 
 class Failed(NamedTuple):
     """Why nothing can come of it."""
 
-    text: str
+    text: str  # a whole line
 
 
 class Tried(NamedTuple):
@@ -54,9 +56,11 @@ class Tried(NamedTuple):
 class Probe:
     """The process, as the driver holds it."""
 
-    def __init__(self, connection: Connection, process: Any, run: RunConfig, signals: StopSignals) -> None:
+    def __init__(self, connection: Connection, process: Any, output: str, run: RunConfig, signals: StopSignals) -> None:
+        """`output`: the file that what is printed goes to."""
         self._connection = connection
         self._process = process
+        self._output = output
         self._run = run
         self._signals = signals
         self._tried_from = 0.0
@@ -81,13 +85,16 @@ class Probe:
         left = self._tried_from + _TRY_SECONDS - time.monotonic()
         message = self._next(max(0.0, left) if patience is None else patience)
         if message is None and patience is None:
-            took = f"{_setting(self._run)}: a reset and some steps took more than {_TRY_SECONDS:g} s; not tried further"
+            took = (
+                f"{_setting(self._run)}: a reset and some steps took more than {_TRY_SECONDS:g} s: it is slow, or it "
+                "hangs; the run waits for it"
+            )
             message = Tried(complaints=[took], heard=[])
         if message is None:
             return None
         assert isinstance(message, Tried)
         self.close()
-        return message
+        return message._replace(heard=[*message.heard, *_shortened(_lines(self._output))])
 
     def close(self) -> None:
         """Ends the process with all that it has started."""
@@ -117,7 +124,8 @@ class Probe:
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             message = Failed(f"{_setting(self._run)}: the process that tried it was ended by {how}")
         if isinstance(message, Failed):
-            raise BadInput(message.text)
+            said = [line for line in _lines(self._output) if line not in message.text][-_LAST_LINES:]
+            raise BadInput(message.text + (f"; before that it printed: {' | '.join(said)}" if said else ""))
         return message
 
 
@@ -130,19 +138,32 @@ def probing(config: Config, signals: StopSignals) -> Iterator[Probe]:
     alone = sys.platform == "linux" and others <= {THREAD}  # which holds nothing that a forked process would miss
     context: Any = multiprocessing.get_context("fork" if alone else "spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, ours if alone else None, run, copy), daemon=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that threads of numerical libraries do not fork
-        process.start()
-    theirs.close()
-    probe = Probe(ours, process, run, signals)
+    with _file_for_output() as output:
+        process = context.Process(target=_work, args=(theirs, ours if alone else None, output, run, copy), daemon=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # that threads of numerical libraries do not fork
+            process.start()
+        theirs.close()
+        probe = Probe(ours, process, output, run, signals)
+        try:
+            yield probe
+        finally:
+            probe.close()
+
+
+@contextmanager
+def _file_for_output() -> Iterator[str]:
+    """Where there is no room for one, what the environment prints goes nowhere."""
     try:
-        yield probe
-    finally:
-        probe.close()
+        file = tempfile.NamedTemporaryFile(prefix="dqn-probe-")  # noqa: SIM115  it is closed below
+    except OSError:
+        yield os.devnull
+        return
+    with file:
+        yield file.name
 
 
-def _work(connection: Connection, other_end: Connection | None, run: RunConfig, copy: int) -> None:
+def _work(connection: Connection, other_end: Connection | None, output: str, run: RunConfig, copy: int) -> None:
     """The life of the process."""
     os.setsid()
     signal.set_wakeup_fd(-1)
@@ -152,21 +173,20 @@ def _work(connection: Connection, other_end: Connection | None, run: RunConfig, 
     if other_end is not None:
         other_end.close()
     threading.Thread(target=_end_with_the_driver, args=(connection,), daemon=True).start()
-    with tempfile.TemporaryFile() as output:
-        _redirect(output)
-        heard: list[str] = []
-        _keep_warnings(heard)
-        for message in trial(run, copy, heard, lambda: _printed(output)):
-            connection.send(message)
+    _redirect(output)
+    heard: list[str] = []
+    _keep_warnings(heard)
+    for message in trial(run, copy, heard):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        connection.send(message)
     os._exit(0)  # whatever threads the environment has left
 
 
-def trial(
-    run: RunConfig, copy: int, heard: Sequence[str], printed: Callable[[], Sequence[str]]
-) -> Iterator[EnvironmentSpec | Failed | Tried]:
+def trial(run: RunConfig, copy: int, heard: Sequence[str]) -> Iterator[EnvironmentSpec | Failed | Tried]:
     """What the process tells of copy number `copy`, in this order; after a Failed nothing more.
 
-    `heard`: warnings, as they come. `printed`: lines that were.
+    `heard`: warnings, as they come.
     """
     try:
         env = make_single(run.env, run.env_args, copy)
@@ -174,26 +194,31 @@ def trial(
     except BadInput as error:
         yield Failed(str(error))
         return
-    except Exception as error:  # a user's code may raise anything
+    except (Exception, KeyboardInterrupt) as error:  # a user's code may raise anything
         yield Failed(why_not_made(run.env, run.env_args, error))
         return
     yield spec
     try:
         warned = try_out(env, seed_sequence(run.seed, "probe"))
-        env.close()
-    except Exception as error:  # as above
+    except (Exception, KeyboardInterrupt) as error:  # as above
         why = blame(error) if in_user_code(error) else " ".join(str(error).split()).removeprefix(f"{run.env}: ")
         yield Failed(f"{_setting(run)}: {why}")
-    else:
-        yield Tried([f"{_setting(run)}: {line}" for line in warned], [*heard, *printed()])
+        return
+    try:
+        env.close()
+    except (Exception, KeyboardInterrupt) as error:  # as above; nothing is learnt from a close
+        warned.append(f"close raised {blame(error)}")
+    yield Tried([f"{_setting(run)}: {line}" for line in warned], list(heard))
 
 
-def _printed(output: IO[bytes]) -> list[str]:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    output.seek(0)
-    lines = [line.decode(errors="replace").strip() for line in output.read(100_000).splitlines()]
-    lines = list(dict.fromkeys(line for line in lines if line))
+def _lines(output: str) -> list[str]:
+    """What was printed, each line once."""
+    with open(output, "rb") as file:
+        lines = [plain(line.decode(errors="replace")) for line in file.read(_MOST_BYTES).splitlines()]
+    return list(dict.fromkeys(line for line in lines if line))
+
+
+def _shortened(lines: list[str]) -> list[str]:
     more = [f"and {len(lines) - _MOST_LINES} lines more"] if len(lines) > _MOST_LINES else []
     return [*lines[:_MOST_LINES], *more]
 
@@ -214,11 +239,11 @@ def _keep_warnings(heard: list[str]) -> None:
     warnings.showwarning = keep
 
 
-def _redirect(output: IO[bytes]) -> None:
+def _redirect(output: str) -> None:
     """What is printed, by whatever library, goes to a file."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number in (1, 2):
-        os.dup2(output.fileno(), number)
+        os.dup2(os.open(output, os.O_WRONLY | os.O_APPEND), number)
     sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
 
 
