@@ -73,10 +73,10 @@ class OddObservations(OneState):
 
 
 class Slow(OneState):
-    """0.2 seconds a step."""
+    """0.05 seconds a step."""
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        time.sleep(0.2)
+        time.sleep(0.05)
         return super().step(action)
 
 

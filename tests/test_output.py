@@ -58,9 +58,12 @@ def test_both_streams_may_fail(tmp_path: Path) -> None:
     assert (tmp_path / "proof").read_text() == "went on"
 
 
-def test_streams_may_be_closed_from_the_beginning(tmp_path: Path) -> None:
+def test_streams_may_be_closed_from_the_beginning_and_are_open_in_what_is_started(tmp_path: Path) -> None:
     """What is opened first must not take their place: the proof would have the output in it."""
-    done = run('"$PYTHON" -c "$P" <&- >&- 2>&-', tmp_path / "proof")
+    child = '[sys.executable, "-c", "import os; [os.fstat(number) for number in (0, 1, 2)]"]'
+    done = run(
+        '"$PYTHON" -c "$P" <&- >&- 2>&-', tmp_path / "proof", wait=f"import subprocess; subprocess.check_call({child})"
+    )
     assert done.returncode == 0
     assert (tmp_path / "proof").read_text() == "went on"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -144,3 +145,17 @@ def test_a_signal_ends_the_wait() -> None:
         signals.received = signal.SIGTERM
         with pytest.raises(StoppedEarly):
             probe.described()
+
+
+def test_one_that_is_not_waited_for_is_ended_before_it_has_a_group_of_its_own() -> None:
+    """Another thread, as here, has it start anew, which takes a while."""
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
+    other.start()
+    try:
+        with probing(Config(run=RunConfig(env="broken_environments:HangsWhenMade-v0")), StopSignals()):
+            pass
+    finally:
+        over.set()
+        other.join()
+    assert [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())] == []

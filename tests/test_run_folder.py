@@ -17,6 +17,7 @@ import pytest
 
 from common.config import Config
 from common.types import EnvironmentSpec, Episodes
+from driver.reporting.parts import PartWriter, metrics_schema
 from driver.reporting.reserve import Reserve
 from driver.reporting.run_dir import CLAIM
 from driver.reporting.run_folder import RunFolder
@@ -133,19 +134,17 @@ def test_event_files_that_cannot_be_written_are_missed_by_nobody(tmp_path: Path)
     folder.close()
 
 
-def test_a_table_is_there_with_its_first_part_or_not_at_all(tmp_path: Path) -> None:
+def test_a_table_is_there_with_its_first_part_or_not_at_all(small_disk: Path) -> None:
     """A reader that looks in between takes an empty folder for a table without columns."""
-    seen: list[set[str]] = []
-
-    class Watched(RunFolder):
-        def _flush_metrics(self) -> None:
-            seen.append({entry.name for entry in tmp_path.iterdir() if not entry.name.startswith(".")})
-            super()._flush_metrics()
-
-    Watched(tmp_path).flush()
-    assert seen == [{"episodes.parquet"}]
-    assert pq.read_table(tmp_path / "metrics.parquet").num_rows == 0
-    assert [entry.name for entry in (tmp_path / "metrics.parquet").iterdir()] == ["part-00000.parquet"]
+    filler = fill(small_disk)
+    parts = PartWriter(small_disk / "metrics.parquet")
+    with pytest.raises(OSError, match="No space left"):
+        parts.write(metrics_schema().empty_table())
+    assert [entry.name for entry in small_disk.iterdir()] == ["filler"]
+    filler.unlink()
+    parts.write(metrics_schema().empty_table())
+    assert [entry.name for entry in (small_disk / "metrics.parquet").iterdir()] == ["part-00000.parquet"]
+    assert pq.read_table(small_disk / "metrics.parquet").num_rows == 0
 
 
 def test_a_reserve_is_spent_only_where_the_disk_is_full(tmp_path: Path) -> None:
