@@ -27,7 +27,7 @@ def test_without_a_reader_and_on_a_full_disk_a_run_goes_on_and_leaves_its_networ
         fill(small_disk)
         wait_until((run / "q_network.pth").exists, "a network is saved in spite of it")
         family = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGHUP)
         process.wait(timeout=END_SECONDS)
     assert_all_gone(family)
     summary = json.loads((run / "summary.json").read_text())
