@@ -28,7 +28,7 @@ from common.paths import user_path
 from driver import ray_environment
 from driver.command_line import Compare, Evaluate, Plot, Status, Train, parse
 from driver.embedded.workers.handle import worker_template
-from driver.output import OutputFailed, finish_output, guard_output, open_closed_streams, watch_output
+from driver.output import OutputFailed, finish_output, guard_output, watch_output
 from driver.ray_environment import RayDidNotStart
 from driver.signals import NOTHING_TO_SAVE, StoppedEarly, StopSignals
 
@@ -124,7 +124,6 @@ def build_replay(plan: Plan, create: Callable[..., Any], place: Placement) -> tu
 
 def main(signals: StopSignals) -> int:
     """Dispatches the subcommands. Returns the exit code. `signals`: installed already."""
-    open_closed_streams()
     watch_output()
     try:
         _check_working_folder()

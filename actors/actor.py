@@ -224,7 +224,7 @@ class Actor:
             value = observation[env, number]
             warnings.warn(
                 f"{self._spec.id}: an observation is outside its space: number {number} is {value:g}, and its "
-                f" bounds are [{low[number]:g}, {high[number]:g}]",
+                f"bounds are [{low[number]:g}, {high[number]:g}]",
                 stacklevel=2,
             )
 

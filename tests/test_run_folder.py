@@ -91,6 +91,18 @@ def test_on_a_full_disk_networks_and_summary_are_saved_and_rows_wait_for_room(sm
     assert not (small_disk / CLAIM).exists()
 
 
+def test_rows_that_wait_too_long_for_room_are_dropped_and_counted(small_disk: Path) -> None:
+    folder = RunFolder(small_disk, say=lambda line: None, most_waiting=3)
+    folder.flush()
+    filler = fill(small_disk)
+    for number in range(5):
+        add_episodes(folder, number, 1)
+        folder.flush()
+    filler.unlink()
+    assert folder.finish() == {"episodes.parquet": "2 of its rows waited too long for room"}
+    assert pq.read_table(small_disk / "episodes.parquet")["episode"].to_pylist() == [2, 3, 4]
+
+
 def test_what_is_missing_in_the_end_is_named(small_disk: Path) -> None:
     folder = Folder(small_disk)
     folder.flush()

@@ -212,9 +212,13 @@ def trial(run: RunConfig, copy: int, heard: Sequence[str]) -> Iterator[Environme
 
 
 def _lines(output: str) -> list[str]:
-    """What was printed, each line once."""
-    with open(output, "rb") as file:
-        lines = [plain(line.decode(errors="replace")) for line in file.read(_MOST_BYTES).splitlines()]
+    """What was printed, each line once; nothing where somebody has emptied the temporary folder."""
+    try:
+        with open(output, "rb") as file:
+            content = file.read(_MOST_BYTES)
+    except OSError:
+        return []
+    lines = [plain(line.decode(errors="replace")) for line in content.splitlines()]
     return list(dict.fromkeys(line for line in lines if line))
 
 

@@ -34,7 +34,7 @@ from replay_server.episode_log import EpisodeRows
 
 _PACKAGES = ["torch", "gymnasium", "numpy", "ray", "pyarrow", "matplotlib"]
 _SUMMARY_BYTES = 16 * 1024  # so that it can still be said what is missing
-_MOST_ROWS_KEPT = 100_000  # that wait for a disk which takes them again
+_MOST_ROWS_KEPT = 100_000
 
 
 class RunFolder:
@@ -46,13 +46,19 @@ class RunFolder:
         tensorboard: bool = False,
         say: Callable[[str], None] = print,
         reserve_bytes: int = 0,
+        most_waiting: int = _MOST_ROWS_KEPT,
     ) -> None:
-        """`say` gets a line for each file that cannot be written. `reserve_bytes`: room kept for the last files."""
+        """`say` gets a line for each file that cannot be written. `reserve_bytes`: room kept for the last files.
+
+        `most_waiting`: rows of a table that wait for a disk which takes them again; older ones are dropped.
+        """
         self.path = path
         self._say = say
         self._reserve = Reserve(path / CLAIM, reserve_bytes)
         self._failed: dict[str, str] = {}  # by file name: why its last writing failed
         self._told: set[str] = set()
+        self._most_waiting = most_waiting
+        self._dropped: dict[str, int] = {}  # rows, by table
         self._whole: dict[str, bytes] = {}  # by file name: what is written once
         self._episodes = PartWriter(path / EPISODES)
         self._metrics = PartWriter(path / METRICS)
@@ -145,7 +151,10 @@ class RunFolder:
             self._episode_columns.clear()
         if self._try(METRICS, self._flush_metrics):
             self._metric_rows.clear()
-        del self._episode_columns[:-_MOST_ROWS_KEPT], self._metric_rows[:-_MOST_ROWS_KEPT]
+        for name, waiting in ((EPISODES, self._episode_columns), (METRICS, self._metric_rows)):
+            if (surplus := len(waiting) - self._most_waiting) > 0:
+                del waiting[:surplus]
+                self._dropped[name] = self._dropped.get(name, 0) + surplus
         if self._event_file:
             self._try(TENSORBOARD, self._event_file.flush)
         self._flushed = time.monotonic()
@@ -163,7 +172,9 @@ class RunFolder:
         self.flush()
         lost = {EPISODES: self._episodes.lost(), METRICS: self._metrics.lost()}
         gone = {name: f"{parts} of its parts were deleted" for name, parts in lost.items() if parts}
-        return {name: why for name, why in {**gone, **self._failed}.items() if name not in (CLAIM, TENSORBOARD)}
+        dropped = {name: f"{rows} of its rows waited too long for room" for name, rows in self._dropped.items()}
+        why_missing = {**gone, **dropped, **self._failed}
+        return {name: why for name, why in why_missing.items() if name not in (CLAIM, TENSORBOARD)}
 
     def close(self) -> None:
         """Nothing is added after this."""
