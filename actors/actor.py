@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.n_step import NStepAccumulator
-from actors.policy import QFunction, epsilon_greedy, epsilon_schedule
+from actors.policy import QFunction, epsilon_greedy, epsilon_schedule, not_greedy
 from common.config import ActorConfig
 from common.environment import Step, VectorEnvironment
 from common.hearing import Hearing, listening
@@ -141,12 +141,14 @@ class Actor:
         policy = self._policy
         epsilon = self._epsilon(self._global_env_steps())
         observation = self._environment.observation
-        action = epsilon_greedy(policy.q_function(observation), epsilon, self._rng)
+        q_values = policy.q_function(observation)
+        action = epsilon_greedy(q_values, epsilon, self._rng)
+        cut = not_greedy(q_values, action) if self._config.n_step_cut else None
         self._time_use.spent("acting")
         step = self._environment.step(action)
         self._time_use.spent("environment")
 
-        self._keep(self._accumulator.add(observation, action, step), policy.version)
+        self._keep(self._accumulator.add(observation, action, step, cut), policy.version)
         self._env_steps += int(step.valid.sum())
         self._episodes.add(step, epsilon, policy.version)
         self._time_use.spent("accumulating")

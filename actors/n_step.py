@@ -17,8 +17,11 @@ class NStepAccumulator:
     - the episode terminated after k steps: the sum of k rewards, discount 0.
     - it was truncated after k steps: the sum of k rewards, discount gamma**k, the true final observation.
     - a reset (`valid` False): nothing; no row crosses it.
+    - `cut` before the step that would be the next: the sum of the k rewards so far, discount gamma**k, and the
+      observation that the cut step starts from. What follows an action that the policy would not take says nothing
+      about the policy. Watkins's cut, Sutton and Barto, Reinforcement Learning (2018), section 12.10.
 
-    Rows of one step come out oldest start first. Sutton and Barto, Reinforcement Learning (2018), section 7.1.
+    Rows of one step come out oldest start first, those that were cut before the others. Section 7.1 there.
     """
 
     def __init__(self, n_step: int, gamma: float, num_envs: int, observation_size: int) -> None:
@@ -34,14 +37,22 @@ class NStepAccumulator:
         self._pending = np.zeros(num_envs, dtype=np.int64)  # start states without a row yet
         self._time = 0
 
-    def add(self, observation: NDArray[np.float32], action: NDArray[np.int64], step: Step) -> Transition:
+    def add(
+        self,
+        observation: NDArray[np.float32],
+        action: NDArray[np.int64],
+        step: Step,
+        cut: NDArray[np.bool_] | None = None,
+    ) -> Transition:
         """Takes one vector step; returns the transitions `[N, ...]` that it completed, N from 0 to E * n.
 
         Args:
             observation: `[E, D]`, what was acted on; copied.
             action: `[E]`.
             step: what came of it.
+            cut: `[E]`, where sums of earlier start states end before this step.
         """
+        before = None if cut is None else self._cut(observation, cut & step.valid)
         slot = self._time % self._n
         self._time += 1
         self._observation[slot] = observation
@@ -63,10 +74,40 @@ class NStepAccumulator:
             oldest_first = np.argsort(-spans[slots], kind="stable")
             slots, envs = slots[oldest_first], envs[oldest_first]
         discount = np.where(step.terminated[envs], 0.0, self._powers[spans[slots]])
+        rows = self._rows(slots, envs, discount, step.next_observation)
+        if before is None:
+            return rows
+        return Transition(
+            observation=np.concatenate((before.observation, rows.observation)),
+            action=np.concatenate((before.action, rows.action)),
+            reward=np.concatenate((before.reward, rows.reward)),
+            discount=np.concatenate((before.discount, rows.discount)),
+            next_observation=np.concatenate((before.next_observation, rows.next_observation)),
+        )
+
+    def _cut(self, observation: NDArray[np.float32], cut: NDArray[np.bool_]) -> Transition | None:
+        """The transitions of start states that still wait for steps, to `observation` `[E, D]`; None without any."""
+        waiting = cut & (self._pending > 0)
+        if not waiting.any():
+            return None
+        spans = ((self._time - 1) % self._n - np.arange(self._n)) % self._n + 1  # [n], as of the step before
+        slots, envs = np.nonzero((spans[:, None] <= self._pending) & waiting)
+        oldest_first = np.argsort(-spans[slots], kind="stable")
+        slots, envs = slots[oldest_first], envs[oldest_first]
+        self._pending = np.where(waiting, 0, self._pending)
+        return self._rows(slots, envs, self._powers[spans[slots]], observation)
+
+    def _rows(
+        self,
+        slots: NDArray[np.intp],
+        envs: NDArray[np.intp],
+        discount: NDArray[np.float64],
+        next_observation: NDArray[np.float32],
+    ) -> Transition:
         return Transition(
             observation=self._observation[slots, envs],
             action=self._action[slots, envs],
             reward=self._reward_sum[slots, envs].astype(np.float32),
             discount=discount.astype(np.float32),
-            next_observation=step.next_observation[envs],
+            next_observation=next_observation[envs],
         )

@@ -45,34 +45,53 @@ def epsilon_greedy(q_values: Float32, epsilon: Float32, rng: np.random.Generator
     return np.where(explore, rng.integers(q_values.shape[1], size=len(greedy)), greedy)
 
 
-def exponential_epsilon(config: ActorConfig, env_steps: float) -> float:
-    """end + (start - end) * exp(-t / decay), with t in global environment steps."""
-    decayed = math.exp(-env_steps / config.epsilon_decay_env_steps)
-    return config.epsilon_end + (config.epsilon_start - config.epsilon_end) * decayed
+def not_greedy(q_values: Float32, action: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """q_values `[E, A]`, actions `[E]` -> `[E]`, True where another action has a higher value."""
+    worse: NDArray[np.bool_] = q_values[np.arange(len(action)), action] < q_values.max(axis=1)
+    return worse
+
+
+def final_epsilons(config: ActorConfig, actor_id: int) -> Float32:
+    """`[envs_per_actor]`: end ** (1 + spread * (2 * i / (N - 1) - 1)), the exponential schedules' limits.
+
+    The bold environments keep failures and rare successes coming, the shy ones see what the greedy policy will meet.
+    """
+    exponent = 1 + config.epsilon_spread * (2 * _position(config, actor_id) - 1)
+    epsilons: Float32 = np.power(config.epsilon_end, exponent)
+    return epsilons.astype(np.float32)
 
 
 def ladder_epsilons(config: ActorConfig, actor_id: int) -> Float32:
-    """`[envs_per_actor]`: base ** (1 + alpha * i / (N - 1)), i interleaved over actors, so each has bold and shy ones.
+    """`[envs_per_actor]`: base ** (1 + alpha * i / (N - 1)).
 
     Horgan et al., Distributed Prioritized Experience Replay, https://arxiv.org/abs/1803.00933.
     """
-    total = config.actors * config.envs_per_actor
-    rank = np.arange(config.envs_per_actor) * config.actors + actor_id
-    position = rank / (total - 1) if total > 1 else np.full(1, 0.5)
-    epsilons: Float32 = np.power(config.epsilon_ladder_base, 1 + config.epsilon_ladder_alpha * position)
+    epsilons: Float32 = np.power(
+        config.epsilon_ladder_base, 1 + config.epsilon_ladder_alpha * _position(config, actor_id)
+    )
     return epsilons.astype(np.float32)
 
 
 def epsilon_schedule(config: ActorConfig, actor_id: int) -> Callable[[float], Float32]:
-    """A function from global environment steps to the epsilons `[envs_per_actor]` of one actor."""
+    """A function from global environment steps t to the epsilons `[envs_per_actor]` of one actor.
+
+    Exponential: final + (start - final) * exp(-t / decay).
+    """
     if config.epsilon_schedule == "ladder":
         fixed = ladder_epsilons(config, actor_id)
         return lambda env_steps: fixed
-    return lambda env_steps: np.full(config.envs_per_actor, exponential_epsilon(config, env_steps), dtype=np.float32)
+    final = final_epsilons(config, actor_id)
+    fall = np.float32(config.epsilon_start) - final
+    return lambda env_steps: final + fall * np.float32(math.exp(-env_steps / config.epsilon_decay_env_steps))
 
 
 def mean_epsilon(config: ActorConfig, env_steps: float) -> float:
     """Over all environments of all actors, for the display and the metrics."""
-    if config.epsilon_schedule == "exponential":
-        return exponential_epsilon(config, env_steps)
-    return float(np.mean([ladder_epsilons(config, actor_id) for actor_id in range(config.actors)]))
+    return float(np.mean([epsilon_schedule(config, actor_id)(env_steps) for actor_id in range(config.actors)]))
+
+
+def _position(config: ActorConfig, actor_id: int) -> NDArray[np.float64]:
+    """`[envs_per_actor]`: i / (N - 1), i interleaved over actors, so that each has bold and shy environments."""
+    total = config.actors * config.envs_per_actor
+    rank = np.arange(config.envs_per_actor) * config.actors + actor_id
+    return rank / (total - 1) if total > 1 else np.full(1, 0.5)

@@ -46,13 +46,17 @@ class ActorConfig:
     gamma: float = 0.99
     """Discount for each environment step."""
     n_step: int = 3
-    """Environment steps in a transition."""
+    """Most environment steps in a transition."""
+    n_step_cut: bool = True
+    """End them before an action that is not greedy."""
     epsilon_schedule: Literal["exponential", "ladder"] = "exponential"
     """Exploration: exponential decay, or the Ape-X ladder."""
     epsilon_start: float = 1.0
     """Exponential: epsilon at the start."""
-    epsilon_end: float = 0.2
-    """Exponential: epsilon in the end."""
+    epsilon_end: float = 0.1
+    """Exponential: epsilon in the end, of the environment in the middle."""
+    epsilon_spread: float = 0.8
+    """Exponential: ends are epsilon_end ** (1 - spread) to epsilon_end ** (1 + spread); 0: all the same."""
     epsilon_decay_env_steps: float = 12_000.0
     """Global environment steps to 1/e."""
     epsilon_ladder_base: float = 0.7
@@ -69,6 +73,7 @@ class ActorConfig:
         _require(0 <= self.gamma <= 1, "gamma", self.gamma, "must lie in [0, 1]")
         for name in ("epsilon_start", "epsilon_end"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must lie in [0, 1]")
+        _require(0 <= self.epsilon_spread < 1, "epsilon_spread", self.epsilon_spread, "must lie in [0, 1)")
         _require(
             0 < self.epsilon_decay_env_steps < math.inf,
             "epsilon_decay_env_steps",
@@ -107,8 +112,8 @@ class NetworkConfig:
     """Hidden layer sizes."""
     dueling: bool = False
     """Value and advantage heads."""
-    observation_scaling: Literal["raw", "bounds"] = "raw"
-    """bounds: finite bounds to [-1, 1]."""
+    observation_scaling: Literal["running", "bounds", "raw"] = "running"
+    """running: by mean and spread of what was seen; bounds: finite bounds to [-1, 1]."""
 
     def __post_init__(self) -> None:
         shown = " ".join(str(size) for size in self.hidden)
@@ -123,8 +128,8 @@ class LearnerConfig:
     """Online network picks the action."""
     clipped_double: bool = True
     """The online network's value counts, where the target's is not much lower."""
-    clip_margin: float = 0.05
-    """How much lower at first, share of the range of values."""
+    clip_margin: float = 1.7
+    """How much lower at first, in mean |rewards| of a transition."""
     clip_margin_decay_learner_steps: int = 3000
     """Length of its linear decay to 0, learner steps."""
     bounded_targets: bool = True

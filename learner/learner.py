@@ -27,6 +27,7 @@ from learner.gradient_step import GradientStep, flatten
 from learner.learner_stats import LearnerStats
 from learner.loss import Minibatch, mean_loss
 from learner.network import QNetwork
+from learner.normalization import Normalizer
 from learner.value_range import ValueRange
 
 
@@ -84,13 +85,23 @@ class Learner:
         self._average_params, _ = flatten(self._average)
         self._value_range = ValueRange()
         bound = self._value_range.clamp if config.bounded_targets else _unbounded
-        self._gradient_step = GradientStep(self._online, copy.deepcopy(self._online), config, bound)
+        target = copy.deepcopy(self._online)
+        self._gradient_step = GradientStep(self._online, target, config, bound)
+        self._normalizer = (
+            Normalizer(
+                (self._online, target, self._average), environment.observation_size, fresh=initial_params is None
+            )
+            if network.observation_scaling == "running"
+            else None
+        )
+        self._mean_abs_reward = 0.0  # of the rows of the last reply
         self.learner_steps = 0
         self._target_syncs = 0
         self._env_steps = 0  # of the newest reply
         self._trained_ids = np.zeros(0, dtype=np.int64)
         self._trained_priority = np.zeros(0, dtype=np.float32)
-        self._loss = self._mean_q = float("nan")
+        self._trouble = ""
+        self._loss = self._mean_q = self._q_spread = self._silent_units = float("nan")
         self._time_use = TimeUse(ACTIVITIES["learner"])
         self._first_step_time: float | None = None
         self._newest = self._export()
@@ -134,6 +145,9 @@ class Learner:
             learning_rate=self._learning_rate(),
             loss=self._loss,
             mean_q=self._mean_q,
+            q_spread=self._q_spread,
+            silent_units=self._silent_units,
+            trouble=self._trouble,
             mean_abs_td_error=float(priority.mean()) if priority.size else float("nan"),
             seconds=self._time_use.seconds,
             first_step_time=self._first_step_time,
@@ -145,6 +159,9 @@ class Learner:
         # Copied once: torch must not write to Ray's read-only views, and the message is freed at once.
         own = Transition._make(column.copy() for column in columns(rows))
         self._value_range.widen(own.reward, own.discount)
+        self._mean_abs_reward = float(np.abs(own.reward).mean())
+        if self._normalizer is not None:
+            self._normalizer.see(own.observation)
         size = self._config.batch_size
         on_device = (torch.from_numpy(column).to(self._device, non_blocking=True) for column in own)
         minibatches = map(Minibatch, *(torch.split(column, size) for column in on_device))
@@ -199,7 +216,7 @@ class Learner:
         return config.learning_rate + done * (config.decayed_learning_rate - config.learning_rate)
 
     def _lead(self) -> float | None:
-        """How far the online network's values may be above the target's: a part of the range, linearly falling to 0.
+        """How far the online network's values may be above the target's: so many mean rewards, linearly falling to 0.
 
         At first values have to grow, by n rewards and this much at every sync; later overestimation spoils them.
         """
@@ -207,9 +224,11 @@ class Learner:
         if not config.clipped_double:
             return None
         left = max(0.0, 1.0 - self.learner_steps / config.clip_margin_decay_learner_steps)
-        return left * config.clip_margin * self._value_range.span
+        return left * config.clip_margin * self._mean_abs_reward
 
     def _sync_target_and_publish(self) -> None:
+        if self._normalizer is not None:
+            self._normalizer.follow()
         self._copy_online_to_target()
         self._target_syncs += 1
         self._newest = self._export()
@@ -217,7 +236,11 @@ class Learner:
 
     @torch.no_grad()
     def _measure_q_values(self, minibatch: Minibatch) -> None:
-        self._mean_q = self._online(minibatch.observation_tm1).max(dim=1).values.mean().item()
+        greedy = self._online(minibatch.observation_tm1).max(dim=1).values
+        self._mean_q, self._q_spread = greedy.mean().item(), greedy.std(correction=0).item()
+        self._silent_units = self._online.silent_units(minibatch.observation_tm1)
+        if self._silent_units == 1 and not self._trouble:
+            self._trouble = self._describe_death()
 
     def _copy_online_to_target(self) -> None:
         self._gradient_step.target_params.copy_(self._gradient_step.params)
@@ -228,6 +251,14 @@ class Learner:
     def _reached_the_limit(self) -> bool:
         limit = self._config.max_learner_steps
         return limit is not None and self.learner_steps >= limit
+
+    def _describe_death(self) -> str:
+        scaling = "" if self._normalizer is not None else ", or with --observation-scaling running"
+        return (
+            f"the network has died: at learner step {self.learner_steps:,} all units of a hidden layer are 0 for all "
+            "observations, so that it tells none from another; start again with a --learning-rate below "
+            f"{self._config.learning_rate:g}{scaling}"
+        )
 
     def _describe_non_finite(self, minibatch: Minibatch, error: Tensor) -> str:
         """The dump: what in the minibatch was not finite, and the first such row."""

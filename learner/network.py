@@ -52,7 +52,7 @@ class QNetwork(nn.Module):
                 np.ones(environment.observation_size, np.float32),
                 np.zeros(environment.observation_size, np.float32),
             )
-        self.scaled = config.observation_scaling == "bounds"
+        self.scaled = config.observation_scaling != "raw"
         self.register_buffer("scale", torch.from_numpy(scale), persistent=False)
         self.register_buffer("shift", torch.from_numpy(shift), persistent=False)
 
@@ -65,6 +65,44 @@ class QNetwork(nn.Module):
         if self.value is not None:
             q_values = self.value(features) + q_values - q_values.mean(dim=1, keepdim=True)
         return q_values
+
+    @torch.no_grad()
+    def rescale(self, scale: NDArray[np.float64], shift: NDArray[np.float64], kept: NDArray[np.bool_]) -> None:
+        """Observations are scaled by x * scale + shift from now on, `[D]` each.
+
+        Where `kept`, the first layer's weights change too, so that these numbers mean to it what they meant before.
+        """
+        layer = self._linear_layers()[0]
+        weight, bias = _on_cpu(layer)
+        keep = torch.from_numpy(kept)
+        new_scale, new_shift = torch.from_numpy(scale), torch.from_numpy(shift)
+        new_weight = torch.where(keep, weight * self.scale.cpu().double() / new_scale, weight)
+        moved = torch.where(keep, weight * self.shift.cpu().double() - new_weight * new_shift, 0.0).sum(1)
+        layer.weight.copy_(new_weight)
+        layer.bias.copy_(bias + moved)
+        self.scale.copy_(new_scale)
+        self.shift.copy_(new_shift)
+
+    @torch.no_grad()
+    def spread_pre_activations(self, observation_spread: float, spread: float) -> None:
+        """Initial weights and biases of the first layer as they have to be for scaled observations of that spread.
+
+        What the weights give and what the biases give then has a standard deviation of `spread`, over all units.
+        """
+        layer = self._linear_layers()[0]
+        initial = (3 * layer.in_features) ** -0.5  # standard deviation of what `_linear` draws
+        layer.weight.mul_(spread / initial / observation_spread)
+        layer.bias.mul_(spread / initial)
+
+    @torch.no_grad()
+    def silent_units(self, observation: Tensor) -> float:
+        """Share of a hidden layer's units that are 0 for all of `[B, D]`, of the layer that has the largest one."""
+        features = observation * self.scale + self.shift if self.scaled else observation
+        shares = [0.0]
+        for layer in self.hidden:
+            features = torch.relu(layer(features))
+            shares.append((features == 0).all(dim=0).float().mean().item())
+        return max(shares)
 
     @torch.no_grad()
     def export(self) -> dict[str, NDArray[np.float32]]:

@@ -35,12 +35,6 @@ class ValueRange:
         self.low = min(self.low, float(np.nanmin(for_ever, initial=math.inf)))
         self.high = max(self.high, float(np.nanmax(for_ever, initial=-math.inf)))
 
-    @property
-    def span(self) -> float:
-        """From low to high; 0 where there is no limit, and no measure of what is much."""
-        span = self.high - self.low
-        return span if math.isfinite(span) else 0.0
-
     def clamp(self, value: Tensor) -> Tensor:
         """`[B]` -> `[B]`; a NaN stays one."""
         return value.clamp(self.low, self.high)

@@ -111,20 +111,30 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Share of random actions, mean over the actor's environments.",
             (gauge("dqn_epsilon_ratio", "run, actor_id", _ACTOR),),
         ),
-        Panel("Loss", 8, units.NoUnit, "Of the last minibatch.", (gauge("dqn_learner_loss", "run", _RUN),)),
+        Panel("Loss", 6, units.NoUnit, "Of the last minibatch.", (gauge("dqn_learner_loss", "run", _RUN),)),
         Panel(
             "Q-values and TD errors",
-            8,
+            6,
             units.NoUnit,
-            "In units of return: mean greedy Q-value at the last sync, and mean |TD error| of the last reply.",
+            "In units of return: mean and standard deviation of greedy Q-values at the last sync, and mean |TD error| "
+            "of the last reply.",
             (
                 gauge("dqn_q_value_mean", "run", f"{_RUN} Q-value"),
+                gauge("dqn_q_value_spread", "run", f"{_RUN} spread of Q-values"),
                 gauge("dqn_td_error_abs_mean", "run", f"{_RUN} |TD error|"),
             ),
         ),
         Panel(
+            "Silent units",
+            6,
+            units.PercentUnit,
+            "Units that are 0 for all observations of a minibatch, in the hidden layer that has most. At 100 % the "
+            "network has died.",
+            (gauge("dqn_silent_units_ratio", "run", _RUN),),
+        ),
+        Panel(
             "Learning rate",
-            8,
+            6,
             units.ScientificNotation,
             "Adam's step size.",
             (gauge("dqn_learning_rate", "run", _RUN),),

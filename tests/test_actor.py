@@ -15,7 +15,7 @@ from fakes import WAIT_SECONDS, constant_arrays, forced_params, random_arrays
 from gymnasium import spaces
 
 from actors.actor import Actor
-from actors.policy import exponential_epsilon
+from actors.policy import epsilon_schedule
 from common.config import ActorConfig
 from common.environment import probe
 from common.params import layer_shapes
@@ -239,7 +239,7 @@ def test_episodes_carry_the_version_and_epsilon_of_their_last_step() -> None:
         actor.step()
         actor.step()
     assert replay.episodes("params_version") == [0, 100, 200]
-    expected = [exponential_epsilon(settings, env_steps) for env_steps in (0, 1, 2)]
+    expected = [epsilon_schedule(settings, 0)(env_steps)[0] for env_steps in (0, 1, 2)]
     assert replay.episodes("epsilon") == pytest.approx(expected)
 
 

@@ -37,6 +37,7 @@ REFUSED: list[tuple[type, str, list[Any]]] = [
     (ActorConfig, "gamma", [-0.01, 1.01, NAN, INFINITE]),
     (ActorConfig, "epsilon_start", [-0.1, 1.1, NAN]),
     (ActorConfig, "epsilon_end", [-0.1, 1.1, NAN]),
+    (ActorConfig, "epsilon_spread", [-0.1, 1.0, NAN]),
     (ActorConfig, "epsilon_decay_env_steps", [0, -5.0, INFINITE, NAN]),
     (ActorConfig, "epsilon_ladder_base", [0, -0.5, 1.5, NAN]),
     (ActorConfig, "epsilon_ladder_alpha", [-1, INFINITE, NAN]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import dataclasses
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from fakes import random_arrays
 from torch import nn
 
-from actors.policy import QFunction, epsilon_greedy, epsilon_schedule, ladder_epsilons, mean_epsilon
+from actors.policy import QFunction, epsilon_greedy, epsilon_schedule, ladder_epsilons, mean_epsilon, not_greedy
 from common.config import ActorConfig
 from common.params import layer_shapes
 
@@ -87,6 +88,7 @@ def exponential(actors: int, envs_per_actor: int = 2) -> ActorConfig:
         epsilon_schedule="exponential",
         epsilon_start=1.0,
         epsilon_end=0.05,
+        epsilon_spread=0.0,
         epsilon_decay_env_steps=3000,
     )
 
@@ -105,6 +107,35 @@ def test_exponential_epsilon_depends_on_global_environment_steps_alone(
         assert epsilon.dtype == np.float32
         assert epsilon.tolist() == pytest.approx([expected] * 2, abs=1e-6)
     assert mean_epsilon(config, env_steps) == pytest.approx(expected, abs=1e-6)
+
+
+def test_final_epsilons_span_powers_around_the_end_interleaved_over_actors() -> None:
+    """0.1 ** 0.5, 0.1 ** (5 / 6), 0.1 ** (7 / 6), 0.1 ** 1.5 for four environments of two actors."""
+    config = dataclasses.replace(exponential(actors=2), epsilon_end=0.1, epsilon_spread=0.5)
+    first, second = (epsilon_schedule(config, actor_id)(1e9).tolist() for actor_id in (0, 1))
+    assert [first[0], second[0], first[1], second[1]] == pytest.approx([0.31623, 0.14678, 0.06813, 0.03162], abs=1e-5)
+    assert mean_epsilon(config, 1e9) == pytest.approx((0.31623 + 0.14678 + 0.06813 + 0.03162) / 4, abs=1e-5)
+
+
+def test_spread_epsilons_all_begin_at_the_start() -> None:
+    config = dataclasses.replace(exponential(actors=2), epsilon_spread=0.8)
+    assert epsilon_schedule(config, 1)(0).tolist() == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_an_end_of_0_or_1_is_that_of_all_environments(end: float) -> None:
+    config = dataclasses.replace(exponential(actors=2), epsilon_end=end, epsilon_spread=0.8)
+    assert epsilon_schedule(config, 1)(1e9).tolist() == pytest.approx([end, end])
+
+
+def test_a_single_environment_ends_at_the_end() -> None:
+    config = dataclasses.replace(exponential(actors=1, envs_per_actor=1), epsilon_spread=0.8)
+    assert epsilon_schedule(config, 0)(1e9).tolist() == pytest.approx([0.05])
+
+
+def test_actions_of_the_highest_value_are_greedy_ties_included() -> None:
+    q_values = np.array([[1, 3, 3], [1, 3, 3], [2, 0, 1], [2, 0, 1]], dtype=np.float32)
+    assert not_greedy(q_values, np.array([1, 2, 0, 2])).tolist() == [False, False, False, True]
 
 
 def test_exponential_epsilon_can_be_0_from_the_start() -> None:

@@ -72,7 +72,9 @@ class Observer:
         return self._seconds() - (time.time() - self._learner.first_step_time)
 
     def take_learner(self, stats: LearnerStats) -> None:
-        """Its statistics, for the next moment."""
+        """Its statistics, for the next moment; what is wrong with its network is said at once."""
+        if stats.trouble and not (self._learner and self._learner.trouble):
+            self._display.say(stats.trouble, style="red")
         self._learner = stats
 
     def take_actor(self, process: str, stats: ActorStats) -> None:

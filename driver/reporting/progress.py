@@ -29,6 +29,8 @@ class Progress(NamedTuple):
     epsilon: float  # mean over all environments
     loss: float | None
     mean_q: float | None
+    q_spread: float | None  # of greedy Q-values over observations
+    silent_units: float | None  # share of the worst hidden layer's
     mean_abs_td_error: float | None
     learning_rate: float
     target_syncs: int
@@ -108,6 +110,8 @@ def observe(
         epsilon=mean_epsilon(config.actor, replay.env_steps),
         loss=finite(learner.loss) if learner else None,
         mean_q=finite(learner.mean_q) if learner else None,
+        q_spread=finite(learner.q_spread) if learner else None,
+        silent_units=finite(learner.silent_units) if learner else None,
         mean_abs_td_error=finite(learner.mean_abs_td_error) if learner else None,
         learning_rate=learner.learning_rate if learner else config.learner.learning_rate,
         target_syncs=learner.target_syncs if learner else 0,

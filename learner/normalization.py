@@ -1,0 +1,105 @@
+"""Observations of one size, whatever the environment's units: by the mean and spread of what was seen.
+
+Adam moves every weight of the first layer by about the learning rate, however large the input is. So one observation of
+147 numbers up to 10 moves every unit a hundred times as far as one of CartPole's does, and after a few hundred steps
+all units are on the wrong side of 0 for ever. Here every number is centred and divided by its spread, and all together
+by their sum, so that a step means the same for any environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learner.network import QNetwork
+
+Float64 = NDArray[np.float64]
+
+_ROWS = 512  # of a reply are looked at, which are drawn at random: all of them would cost more and tell little more
+_MEMORY_ROWS = 200_000  # what is older counts ever less
+_LEAST_SHARE = 0.02  # of the newest rows in the sum of |numbers|, which follows the policy sooner
+_RANGE = 10.0  # spreads between lowest and highest at most: else a number that is rarely not 0 has a huge value then
+_SIZE = (
+    1.6  # sum of |numbers| of an observation; with half of it CartPole is learnt more slowly, with twice less safely
+)
+_PRE_ACTIVATION = 0.25  # spread of what a unit of the first layer gets at the start, of weights and bias alike
+
+
+class Scaling(NamedTuple):
+    """x * scale + shift."""
+
+    scale: Float64  # [D]
+    shift: Float64  # [D]
+    varied: NDArray[np.bool_]  # [D], whether more than one value was seen
+    spread: float  # of a scaled observation: root of the summed variances
+
+
+class RunningScale:
+    """Mean and spread of every number of the observations seen."""
+
+    def __init__(self, observation_size: int) -> None:
+        self._mean = np.zeros(observation_size)
+        self._variance = np.zeros(observation_size)
+        self._low = np.full(observation_size, np.inf)
+        self._high = np.full(observation_size, -np.inf)
+        self._rows = 0.0
+        self._size = 0.0  # sum of |numbers|, centred and each divided by its spread: a running mean
+
+    def see(self, observation: NDArray[np.float32]) -> None:
+        """Takes observations `[N, D]` into account."""
+        share = len(observation) / (self._rows + len(observation))
+        self._rows = min(self._rows + len(observation), _MEMORY_ROWS)
+        moved = observation.mean(axis=0, dtype=np.float64) - self._mean
+        centred = observation - (self._mean + moved).astype(np.float32)
+        variance = np.square(centred).mean(axis=0, dtype=np.float64)
+        self._variance = (1 - share) * self._variance + share * variance + share * (1 - share) * moved**2
+        self._mean = self._mean + share * moved
+        self._low = np.minimum(self._low, observation.min(axis=0))
+        self._high = np.maximum(self._high, observation.max(axis=0))
+        size = float((np.abs(centred).mean(axis=0, dtype=np.float64) / self._spread()).sum())
+        self._size += max(share, _LEAST_SHARE) * (size - self._size)
+
+    def scaling(self) -> Scaling:
+        """As of now. A number that never varied is only centred."""
+        scale = min(1.0, _SIZE / self._size if self._size > 0 else 1.0) / self._spread()
+        spread = float(np.sqrt((self._variance * scale**2).sum()))
+        return Scaling(scale, -self._mean * scale, self._high > self._low, spread)
+
+    def _spread(self) -> Float64:
+        spread: Float64 = np.maximum(np.sqrt(self._variance), (self._high - self._low) / _RANGE)
+        return np.where(spread > 0, spread, 1.0)
+
+
+class Normalizer:
+    """Keeps networks scaled by what was seen. Their functions stay the same while the scale moves."""
+
+    def __init__(self, networks: Sequence[QNetwork], observation_size: int, *, fresh: bool) -> None:
+        """`fresh`: the networks have their initial params, and nothing to lose."""
+        self._networks = networks
+        self._running = RunningScale(observation_size)
+        self._fresh = fresh
+        # Fresh weights of what has not varied yet were for a number that was always 0: it begins with them as they are.
+        self._kept = np.full(observation_size, not fresh)
+        self._started = False
+
+    def see(self, observation: NDArray[np.float32]) -> None:
+        """Takes observations `[N, D]` into account; the networks follow at once at the first, later at `follow`."""
+        if not np.isfinite(observation).all():  # the TD error is to show it
+            return
+        self._running.see(observation[:_ROWS])
+        if not self._started:
+            self._started = True
+            self.follow()
+
+    def follow(self) -> None:
+        """Brings the networks to the scale as of now."""
+        scaling = self._running.scaling()
+        for network in self._networks:
+            if self._fresh and scaling.spread > 0:
+                network.spread_pre_activations(scaling.spread, _PRE_ACTIVATION)
+            network.rescale(scaling.scale, scaling.shift, self._kept)
+        self._fresh = False
+        self._kept = self._kept | scaling.varied
