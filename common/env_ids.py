@@ -12,6 +12,7 @@ import functools
 import importlib
 import importlib.metadata
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -77,15 +78,13 @@ def advice(env_id: str) -> str | None:
     if not module:
         return _where_it_may_be(name)
     ids = _ids_of(module)
-    if ids:
-        near = difflib.get_close_matches(name, ids, n=1, cutoff=0.4)
-        return (
-            f"{module} registers no {name}; the nearest of its {len(ids)} ids is {module}:{near[0]}" if near else None
-        )
-    said = f"{module} was imported and registers nothing with Gymnasium"
-    places = [place for file in _files_of(module) for place in _registrars(file, name)]
+    said = f"{module} registers no {name}" if ids else f"{module} was imported and registers nothing with Gymnasium"
+    found = [place for file in _files_of(module) for place in _registrars(file, name)]
+    places = [place for place in found if place.names_it or not ids]
+    # What an import did not do, naming that module will not do either.
+    places = [place for place in places if place.function is not None or place.module not in sys.modules]
     if not places:
-        return f"{said}; name the module that registers {name}, or write one that does"
+        return f"{said}; {_what_there_is(module, name, ids)}"
     place = min(places, key=lambda place: (not place.names_it, place.function is not None))
     if place.function is None:
         return f"{said}; its submodule {place.module} does: --env {place.module}:{name}"
@@ -93,6 +92,14 @@ def advice(env_id: str) -> str | None:
         f"{said}, but its function {place.module}.{place.function} does; write a module that imports and calls it, and "
         f"name that one, such as --env my_envs:{name}"
     )
+
+
+def _what_there_is(module: str, name: str, ids: list[str]) -> str:
+    if not ids:
+        return f"name the module that registers {name}, or write one that does"
+    if near := difflib.get_close_matches(name, ids, n=1):
+        return f"the nearest of its {len(ids)} ids is {module}:{near[0]}"
+    return f"it has {', '.join(ids[:3])}{f' and {len(ids) - 3} more' if len(ids) > 3 else ''}"
 
 
 def package_of(module: str) -> str | None:
@@ -175,22 +182,23 @@ class _Registrar(NamedTuple):
 
 def _where_it_may_be(name: str) -> str | None:
     """Of an id without a module."""
-    if name in gymnasium.registry or not re.fullmatch(r"[\w/.:-]+", name):
+    unversioned = re.sub(r"-v\d+$", "", name)
+    if not re.fullmatch(r"[\w/.-]+", name) or _is_registered(unversioned):  # Gymnasium tells which versions there are
         return None
     known = next((known for known in _KNOWN if re.match(known.ids, name)), None)
     if known is not None:
         if _is_there(known.module):
-            return f"is it {known.module}:{name}?"
+            return f"nobody has registered it; is it {known.module}:{name}?"
         return (
             f"it comes with the package {known.package}: pip install '{known.package}' and --env {known.module}:{name}"
         )
     for files in (_files_here(), _files_of_packages()):
-        places = [place for file in files for place in _registrars(file, name) if place.names_it]
+        places = [place for file in files for place in _registrars(file, name, only_named=True) if place.names_it]
         if places:
             nearest = min(places, key=lambda place: (place.function is not None, place.module.count(".")))
             # A function is mostly called at the import of its package.
             module = nearest.module if nearest.function is None else nearest.module.partition(".")[0]
-            return f"is it {module}:{name}?"
+            return f"nobody has registered it; is it {module}:{name}?"
     return None
 
 
@@ -245,19 +253,17 @@ def _file(path: Path, root: Path) -> _File:
     return _File(path, ".".join(parts[:-1] if parts[-1] == "__init__" else parts))
 
 
-def _registrars(file: _File, name: str) -> list[_Registrar]:
+def _registrars(file: _File, name: str, only_named: bool = False) -> list[_Registrar]:
+    """`only_named`: of an id that stands in the file."""
     try:
         text = file.path.read_bytes()[:_MOST_BYTES].decode(errors="replace")
-        if "register" not in text or "gym" not in text:
+        if "register" not in text or "gym" not in text or (only_named and name not in text):
             return []
         tree = ast.parse(text)
     except (OSError, SyntaxError, ValueError, RecursionError):
         return []
     id_there = re.compile(rf"{re.escape(name)}(-v\d+)?")
-    names_it = any(
-        isinstance(node, ast.Constant) and isinstance(node.value, str) and id_there.fullmatch(node.value)
-        for node in ast.walk(tree)
-    )
+    names_it = any(id_there.fullmatch(written) for node in ast.walk(tree) for written in _ids_in(node))
     found = []
     for node in tree.body:
         function = node.name if isinstance(node, ast.FunctionDef) else None
@@ -271,5 +277,16 @@ def _registers(node: ast.AST) -> bool:
         return False
     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     # atexit.register(f) and the like have no id.
-    strings = [argument for argument in node.args[:1] if isinstance(argument, ast.Constant | ast.JoinedStr)]
-    return called == "register" and bool(strings or any(word.arg in ("id", None) for word in node.keywords))
+    has_id = any(isinstance(argument, ast.Constant | ast.JoinedStr) for argument in node.args[:1])
+    return called == "register" and (has_id or any(word.arg in ("id", None) for word in node.keywords))
+
+
+def _ids_in(node: ast.AST) -> list[str]:
+    """Ids written in a call of `register`, or in a table of what it gets."""
+    written: list[ast.expr | None] = []
+    if isinstance(node, ast.Call) and _registers(node):
+        written = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "id")]
+    elif isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        written = [value for key, value in pairs if isinstance(key, ast.Constant) and key.value == "id"]
+    return [one.value for one in written if isinstance(one, ast.Constant) and isinstance(one.value, str)]

@@ -208,7 +208,7 @@ def own_class(spec: EnvironmentSpec, env: gymnasium.Env[Any, Any], index: int) -
     try:
         why_not = _other_than_single(spec, env, index)
     except (Exception, KeyboardInterrupt) as error:  # a user's code may raise anything
-        why_not = f"it failed ({blame(error)})"
+        why_not = f"the class failed ({blame(error)})"
     return OwnClass(used=why_not is None, why_not=why_not)
 
 

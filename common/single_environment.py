@@ -245,7 +245,8 @@ def _only_element(value: Any) -> Any:
 def _fitted(who: str, observation: Any, space: spaces.Space[Any]) -> Any:
     """The observation, each leaf in its space's dtype.
 
-    Raises ValueError where that would change it, and where its shape or tree is another. Fractions are rounded to the space's dtype, since all of them become float32 in the end.
+    Raises ValueError where that would change it, and where its shape or tree is another. Fractions are rounded to the
+    space's dtype, since all of them become float32 in the end.
     """
     parts = parts_of(space)
     if parts is not None:

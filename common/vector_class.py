@@ -28,7 +28,7 @@ def other_spaces(vector: VectorEnv[Any, Any, Any], env: gymnasium.Env[Any, Any])
     for name in ("observation_space", "action_space"):
         own, single = getattr(vector, f"single_{name}"), getattr(env, name)
         if own != single:
-            return f"its {name} is {_short(own)}, and not {_short(single)}"
+            return f"the {name} of the class is {_short(own)}, and that of gymnasium.make {_short(single)}"
     return None
 
 
@@ -47,13 +47,13 @@ def other_play(own: VectorEnvironment, single: VectorEnvironment, seeds: np.rand
         own.reset(start)
         single.reset(start)
         if not _same(own.observation, single.observation):
-            return "from the same seed it starts elsewhere, so that nothing shows that it plays the same"
+            return "from one seed the class starts elsewhere, so that nothing shows that it plays the same"
         for number in range(_STEPS):
             action = rng.integers(action_count, size=1)
             one, other = own.step(action), single.step(action)
             if (name := _difference(one, other)) is not None:
                 shown = f"{one.reward[0]:g}, and not {other.reward[0]:g}" if name == "reward" else "another"
-                return f"at step {number + 1} of a random episode its {name.replace('_', ' ')} is {shown}"
+                return f"at step {number + 1} of an episode the {name.replace('_', ' ')} of the class is {shown}"
             if other.terminated[0] or other.truncated[0] or time.monotonic() > deadline:
                 break
         if time.monotonic() > deadline:

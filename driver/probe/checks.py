@@ -64,13 +64,15 @@ def _check_leaf(space: spaces.Space[Any], observation: Any, method: str, where: 
             f"{method} returned an observation that is not finite{where}: {_first(values, ~np.isfinite(values))}"
         )
     if isinstance(space, spaces.Box):
-        outside = (values < space.low) | (values > space.high)
+        # As float32, which all observations become: the last digits of a float64 are no news.
+        with np.errstate(over="ignore"):
+            low, high, seen = (np.atleast_1d(array).astype(np.float32) for array in (space.low, space.high, values))
+        outside = (seen < low) | (seen > high)
         if outside.any():
-            index = tuple(int(axis[0]) for axis in np.nonzero(np.atleast_1d(outside)))
-            low, high = np.atleast_1d(space.low)[index], np.atleast_1d(space.high)[index]
+            index = tuple(int(axis[0]) for axis in np.nonzero(outside))
             yield (
                 f"{method} returned an observation outside its space{where}: {_first(values, outside)}, and its bounds "
-                f"are [{low:g}, {high:g}]"
+                f"are [{low[index]:g}, {high[index]:g}]"
             )
     elif not space.contains(observation):
         raise BrokenPromise(f"{method} returned the observation {observation}{where}, which is not in {space}")

@@ -199,7 +199,7 @@ def trial(run: RunConfig, copy: int, heard: Sequence[str]) -> Iterator[Environme
         return
     own = own_class(spec, env, copy)
     yield spec._replace(vectorised=own.used)
-    passed_over = [f"single ones side by side, since of its vectorised class {own.why_not}"] if own.why_not else []
+    passed_over = [f"single ones side by side, and not its vectorised class: {own.why_not}"] if own.why_not else []
     try:
         warned = passed_over + try_out(env, seed_sequence(run.seed, "probe"))
     except (Exception, KeyboardInterrupt) as error:  # as above
