@@ -241,10 +241,10 @@ def _files_of_packages() -> Iterator[_File]:
     """Of those installed that need Gymnasium."""
     for package in importlib.metadata.distributions():
         needs = [need for need in package.requires or () if "extra ==" not in need]
-        files = [file for file in package.files or () if file.suffix == ".py"]
-        if len(files) <= _MOST_FILES and any(re.match(r"gymnasium\b", need) for need in needs):
-            for file in files:
-                root = Path(str(package.locate_file("")))
+        if any(re.match(r"gymnasium\b", need) for need in needs):
+            root = Path(str(package.locate_file("")))
+            files = [file for file in package.files or () if file.suffix == ".py"]
+            for file in files[:_MOST_FILES]:
                 yield _file(root / file, root)
 
 
@@ -276,9 +276,10 @@ def _registers(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    # atexit.register(f) and the like have no id.
-    has_id = any(isinstance(argument, ast.Constant | ast.JoinedStr) for argument in node.args[:1])
-    return called == "register" and (has_id or any(word.arg in ("id", None) for word in node.keywords))
+    # atexit.register(f) and the like have neither a text nor these names.
+    has_id = any(isinstance(argument, ast.Constant | ast.JoinedStr | ast.Call) for argument in node.args[:1])
+    named = {word.arg for word in node.keywords}  # None: of **table
+    return called == "register" and (has_id or not named.isdisjoint({"id", "entry_point", None}))
 
 
 def _ids_in(node: ast.AST) -> list[str]:
