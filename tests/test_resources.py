@@ -139,7 +139,7 @@ def test_images_start_with_their_price_and_what_takes_less() -> None:
 def test_large_observations_that_are_no_images_have_their_price_too() -> None:
     states = environment_spec("states", observation_size=20_000)
     assert str(word_on_rows(Config(), states)).startswith(
-        "--env states: observations of 20,000 numbers: a row takes 160 kB, and the ring 7,630 MB at "
+        "--env states: observations of 20,000 numbers: a row takes 160 kB, and the ring 7,631 MB at "
         "--replay-capacity-transitions 50000; a wrapper that keeps fewer"
     )
 
