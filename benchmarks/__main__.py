@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import subcommand
 
+from benchmarks.ablation import Ablation, measure_ablation
 from benchmarks.builds import Builds, measure_builds
 from benchmarks.cold import Cold, measure_cold
 from benchmarks.collection import Collection, measure_collection
@@ -37,6 +38,7 @@ Benchmark = (
     Annotated[Solve, subcommand("solve")]
     | Annotated[Stability, subcommand("stability")]
     | Annotated[Environments, subcommand("environments")]
+    | Annotated[Ablation, subcommand("ablation")]
     | Annotated[SamplesPerInsert, subcommand("samples-per-insert")]
     | Annotated[Epsilon, subcommand("epsilon")]
     | Annotated[Cold, subcommand("cold")]
@@ -59,6 +61,7 @@ _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Solve: measure_solve,
     Stability: measure_stability,
     Environments: measure_environments,
+    Ablation: measure_ablation,
     SamplesPerInsert: measure_samples_per_insert,
     Epsilon: measure_epsilon,
     Cold: measure_cold,

@@ -38,6 +38,7 @@ class Entry(NamedTuple):
     mean_bar: float | None = None  # the same, mean over the seeds
     below_optimum: float | None = None  # the bar is the optimum less this, where the environment states its model
     options: tuple[str, ...] = ()
+    preset: str | None = None  # of presets/
 
 
 ENTRIES = (
@@ -47,7 +48,7 @@ ENTRIES = (
     Entry("LunarLander-v3-all", "LunarLander-v3", 300_000, 200, 240, options=("--no-stop-when-solved",)),
     Entry("Acrobot-v1", "Acrobot-v1", 100_000, bar=-80),
     Entry("Acrobot-v1-all", "Acrobot-v1", 100_000, bar=-80, options=("--no-stop-when-solved",)),
-    Entry("MountainCar-v0", "MountainCar-v0", 120_000, bar=-110, options=("--config", "presets/mountain_car.toml")),
+    Entry("MountainCar-v0", "MountainCar-v0", 120_000, bar=-110, preset="mountain_car"),
     Entry("Taxi-v4", "Taxi-v4", 150_000, bar=7.5),
     Entry("FrozenLake-v1", "FrozenLake-v1", 500_000, below_optimum=0.05),
     Entry("FrozenLake8x8-v1", "FrozenLake8x8-v1", 500_000, below_optimum=0.05),
@@ -143,8 +144,10 @@ def run_all(tasks: Sequence[Task], together: int) -> list[dict[str, Any]]:
 
 def _row_of(task: Task) -> dict[str, Any]:
     """As kept from before, or anew."""
-    options = ["--max-env-steps", str(task.entry.max_env_steps), *task.entry.options, *task.options]
-    asked = {"environment": task.entry.name, "env": task.entry.env, "seed": task.seed, "options": options}
+    entry = task.entry
+    preset = [] if entry.preset is None else ["--config", str(task.build / "presets" / f"{entry.preset}.toml")]
+    options = ["--max-env-steps", str(entry.max_env_steps), *preset, *entry.options, *task.options]
+    asked = {"environment": entry.name, "env": entry.env, "seed": task.seed, "options": options}
     kept = task.folder / f"seed-{task.seed}.json"
     row = _kept(kept, asked | {"build": str(task.build)})
     if row is None:
@@ -154,8 +157,8 @@ def _row_of(task: Task) -> dict[str, Any]:
         came = ""
     else:
         came = f" (from before, commit {str(row.get('git_commit'))[:9]})"
-    row["variant"] = task.variant
-    print(f"{' '.join([task.entry.name, task.variant]).strip()}, seed {task.seed}: {shown(row)}{came}", flush=True)
+    row |= {"variant": task.variant, "variant_options": task.options}
+    print(f"{' '.join([task.variant, entry.name]).strip()}, seed {task.seed}: {shown(row)}{came}", flush=True)
     return row
 
 

@@ -32,7 +32,7 @@ def launch(options: Sequence[str], run_dir: Path, build: Path = ROOT) -> dict[st
     """The summary of one run, with `process_seconds` from start to exit. Raises RunFailed."""
     command = [sys.executable, str(build / "launch.py"), *options, "--run-dir", str(run_dir.resolve())]
     began = time.monotonic()
-    done = subprocess.run(command, cwd=build, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RunFailed(command, done)
     summary: dict[str, Any] = json.loads((run_dir / "summary.json").read_text())
