@@ -81,7 +81,13 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
     def create_evaluator() -> Any:
         return create(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP, **place.evaluator()).remote(
             lambda episodes: VectorEnvironment(
-                environment.id, episodes, environment.args, first_index, seed_sequence(seed, "evaluator", index=1)
+                environment.id,
+                episodes,
+                environment.args,
+                first_index,
+                seed_sequence(seed, "evaluator", index=1),
+                environment.wrapper,
+                environment.vectorised,
             ),
             layer_shapes(environment.observation_size, hidden, environment.action_count),
             seed_sequence(seed, "evaluator"),
@@ -184,19 +190,20 @@ def _check_working_folder() -> None:
         raise BadInput(f"the working folder is gone ({error.strerror}); change to one that exists") from None
 
 
-def _check_name(env: str) -> None:
-    """Raises BadInput where the file that the user may mean by `module:id` has a name that means another module."""
-    module, separator, _ = env.partition(":")
+def _check_name(option: str, value: str) -> None:
+    """Raises BadInput where the file that the user may mean by `module:name` has a name that means another module."""
+    module, separator, _ = value.partition(":")
     if separator and (file := search_path.hidden_file(module, os.getcwd())) is not None:
         raise BadInput(
-            f"--env {env}: {module} is a module of this program, of Python or of an installed package, not {file}; "
-            "rename that file"
+            f"{option} {value}: {module} is a module of this program, of Python or of an installed package, not "
+            f"{file}; rename that file"
         )
 
 
 def _with_ray(config: Config, signals: StopSignals, use: Callable[[Probe], int]) -> int:
     guard_output()
-    _check_name(config.run.env)
+    _check_name("--env", config.run.env)
+    _check_name("--env-wrapper", config.run.env_wrapper or "")
     embedded = ray_environment.cluster_address(config.run.address) is None
     ray_environment.prepare(embedded)
     with worker_template() if embedded else nullcontext() as template:

@@ -130,7 +130,8 @@ class Actor:
         )
         self._start_chunk()
         first = self._id * envs
-        self._environment = VectorEnvironment(self._spec.id, envs, self._spec.args, first, streams)
+        spec = self._spec
+        self._environment = VectorEnvironment(spec.id, envs, spec.args, first, streams, spec.wrapper, spec.vectorised)
         self._environment.reset(environment_seeds)
         self.set_params(params.newest())
         self._time_use.begin()

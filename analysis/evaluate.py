@@ -11,7 +11,7 @@ from actors.greedy import Played, StepLimit, greedy_returns
 from actors.policy import QFunction
 from analysis.saved_run import misfit, one_line, read_config, read_network, read_table
 from common.config import BadInput
-from common.env_args import arguments, copies
+from common.env_args import arguments, copies, is_wrapper
 from common.environment import VectorEnvironment, probe
 from common.params import describe
 from common.run_files import CONFIG, EPISODES
@@ -26,9 +26,10 @@ def evaluate_run(run: Path, episodes: int, seed: int, video: Path | None) -> Non
     """`launch.py evaluate`: prints mean, spread and 95 % interval. Raises BadInput on a missing or damaged run."""
     config = read_config(run, "evaluate")
     args, index = _arguments(run, config["settings"])
+    wrapper = _wrapper(run, config["settings"])
     arrays = read_network(run, "evaluate")
     try:
-        environment = probe(config["settings"]["env"], args, index)
+        environment = probe(config["settings"]["env"], args, index, wrapper)
     except BadInput as error:
         raise BadInput(f"evaluate {run}: the environment that its {CONFIG} names cannot be made: {error}") from None
     if (wrong := misfit(arrays, environment, trained_on=environment.id)) is not None:
@@ -64,6 +65,15 @@ def _arguments(run: Path, settings: dict[str, Any]) -> tuple[tuple[str, ...], in
     return tuple(args), index
 
 
+def _wrapper(run: Path, settings: dict[str, Any]) -> str | None:
+    """What its copies were wrapped by. Raises BadInput on damage."""
+    wrapper = settings.get("env_wrapper")  # runs of before there was one have none
+    if wrapper is not None and not (isinstance(wrapper, str) and is_wrapper(wrapper)):
+        reason = one_line(ValueError(f"env_wrapper is {wrapper!r}"))
+        raise BadInput(f"evaluate {run}: its {CONFIG} is damaged ({reason}); name another run")
+    return wrapper
+
+
 def play(
     q_function: QFunction, environment: EnvironmentSpec, first_index: int, episodes: int, seed: int, limit: StepLimit
 ) -> Played:
@@ -73,7 +83,15 @@ def play(
     for first in range(0, episodes, _TOGETHER):
         streams = seed_sequence(seed, "evaluate", index=2 + first)
         together = min(_TOGETHER, episodes - first)
-        environments = VectorEnvironment(environment.id, together, environment.args, first_index, streams)
+        environments = VectorEnvironment(
+            environment.id,
+            together,
+            environment.args,
+            first_index,
+            streams,
+            environment.wrapper,
+            environment.vectorised,
+        )
         part = greedy_returns(q_function, environments, int(rng.integers(2**63)), limit)
         environments.close()
         assert part is not None

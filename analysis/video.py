@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from actors.greedy import StepLimit
 from actors.policy import QFunction
 from common.config import BadInput
-from common.environment import flatten
+from common.observations import flatten_one
 from common.single_environment import make_single
 from common.types import EnvironmentSpec
 
@@ -56,7 +56,7 @@ def _begin(
     try:
         with warnings.catch_warnings():  # of what the error says too
             warnings.simplefilter("ignore")
-            env = make_single(environment.id, environment.args, copy, render_mode="rgb_array")
+            env = make_single(environment.id, environment.args, copy, "rgb_array", environment.wrapper)
             observation, _ = env.reset(seed=seed)
             return env, observation, _frame(env)
     except (Exception, SystemExit) as error:  # the user's environment can raise anything, and pygame may be missing
@@ -98,7 +98,7 @@ def _play(
     action_start = int(getattr(env.action_space, "start", 0))
     most = limit.env_steps
     for _ in range(most):
-        q_values = q_function(flatten(env.observation_space, np.asarray(observation)[None], 1))
+        q_values = q_function(flatten_one(env.observation_space, observation)[None])
         observation, _, terminated, truncated, _ = env.step(int(q_values.argmax()) + action_start)
         write(_frame(env))
         if terminated or truncated:

@@ -99,7 +99,7 @@ def _actor_parts(settings: StepParts, rng: np.random.Generator) -> dict[str, Cal
     environment, envs = probe("CartPole-v1"), settings.envs
     network = QNetwork(NetworkConfig(), environment, torch.Generator())
     q_function = QFunction(network.export())
-    vector = VectorEnvironment("CartPole-v1", envs)
+    vector = VectorEnvironment("CartPole-v1", envs, vectorised=environment.vectorised)
     vector.reset(np.random.SeedSequence(0))
     accumulator, recorder = NStepAccumulator(3, 0.99, envs, 4), EpisodeRecorder(envs)
     epsilon = np.full(envs, 0.1, dtype=np.float32)

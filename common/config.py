@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from common.env_args import arguments
+from common.env_args import arguments, is_wrapper
 from common.messages import minibatches_per_call
 
 _LEAST_LEARNING_RATE = 1e-5
@@ -270,6 +270,8 @@ class RunConfig:
     """Gymnasium id, or module:id."""
     env_args: tuple[str, ...] = ()
     """NAME=VALUE for the environment's constructor; {index}: number of the copy."""
+    env_wrapper: str | None = None
+    """MODULE:FUNCTION that gets each copy of the environment and returns it wrapped."""
     seed: int = 0
     """Root of every random stream."""
     max_seconds: float | None = None
@@ -302,6 +304,11 @@ class RunConfig:
             arguments(self.env_args, index=0)
         except ValueError as error:
             raise BadInput(f"--env-args {error}") from None
+        if self.env_wrapper is not None and not is_wrapper(self.env_wrapper):
+            raise BadInput(
+                f"--env-wrapper {self.env_wrapper}: must be MODULE:FUNCTION, such as my_wrappers:flat or "
+                "gymnasium.wrappers:FlattenObservation"
+            )
         if self.max_seconds is not None:
             _require(self.max_seconds > 0, "max_seconds", self.max_seconds, "must be above 0")
         if self.dashboard_port is not None:

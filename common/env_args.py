@@ -22,6 +22,10 @@ _JSON_STARTS = ("[", "{", '"')
 _OURS = ("id", "disable_env_checker", "num_envs", "vectorization_mode", "vector_kwargs", "wrappers")
 
 
+_DOTTED = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
+_WRAPPER = re.compile(rf"{_DOTTED}:{_DOTTED}")
+
+
 class Copies(NamedTuple):
     """The first number of each role's copies of the environment. Actors have those from 0 on."""
 
@@ -34,6 +38,11 @@ def copies(of_actors: int) -> Copies:
     """Numbers beside the `of_actors` environments of all actors: no two copies that live at once share one."""
     probe = of_actors + EVALUATOR_COPIES
     return Copies(evaluator=of_actors, probe=probe, evaluate=probe + 1)
+
+
+def is_wrapper(text: str) -> bool:
+    """Whether it has the form that `--env-wrapper` needs, MODULE:FUNCTION."""
+    return _WRAPPER.fullmatch(text) is not None
 
 
 def has_index(settings: Sequence[str]) -> bool:

@@ -19,19 +19,14 @@ from numpy.typing import NDArray
 
 from common.config import BadInput
 from common.env_args import arguments, has_index
+from common.env_ids import import_environment
+from common.observations import Float32, bounds, flatten, flatten_one, has_numbers, image_shape, leaves, one_of
 from common.seeding import environment_seeds, seed_global_streams, seed_torch
-from common.single_environment import (
-    guarded,
-    import_environment,
-    make_single,
-    refuse_silent_end,
-    seed_spaces,
-    warn_once,
-    why_not_made,
-)
+from common.single_environment import make_single, seed_spaces, why_not_made
 from common.types import EnvironmentSpec
+from common.user_code import blame, guarded, refuse_silent_end
+from common.vector_class import is_gymnasiums_own, other_play, other_spaces
 
-Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
 
@@ -55,23 +50,33 @@ class VectorEnvironment:
         args: Sequence[str] = (),
         first_index: int = 0,
         streams: np.random.SeedSequence | None = None,
+        wrapper: str | None = None,
+        vectorised: bool = False,
     ) -> None:
-        """`streams` seeds the process's global random streams, before anything of the environment's could draw."""
+        """`streams` seeds the process's global random streams, before anything of the environment's could draw.
+
+        `vectorised`: by the environment's own class, see `own_class`, instead of single ones side by side.
+        """
         self.num_envs = num_envs
         self._streams = streams
         if streams is not None:
             import_environment(env_id)
             if seed_global_streams(streams):
                 self._streams = None
-        self._vector = _make_vector(env_id, num_envs, args, first_index)
+        if vectorised:
+            self._vector = _make_own(env_id, num_envs, args, first_index)
+        else:
+            copies = range(first_index, first_index + num_envs)
+            makers = [partial(make_single, env_id, args, copy, wrapper=wrapper) for copy in copies]
+            self._vector = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.NEXT_STEP)
         self._seed_torch()
         self._mode = self._vector.metadata.get("autoreset_mode")
         if self._mode not in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP):
             raise ValueError(f"{env_id} resets itself by {self._mode}; NEXT_STEP and SAME_STEP are handled")
         self._space = self._vector.single_observation_space
-        action_space = cast("spaces.Discrete", self._vector.single_action_space)
-        self._action_start = int(action_space.start)
-        self._action_dtype = cast("np.dtype[Any]", action_space.dtype)
+        self.action_space = cast("spaces.Discrete", self._vector.single_action_space)
+        self._action_start = int(self.action_space.start)
+        self._action_dtype = cast("np.dtype[Any]", self.action_space.dtype)
         self._needs_reset = np.zeros(num_envs, dtype=np.bool_)
         self.observation: Float32 = np.zeros((num_envs, 0), dtype=np.float32)  # [E, D], what to act on next
 
@@ -136,102 +141,131 @@ class VectorEnvironment:
             raise ValueError(f"{self._vector} resets in the same step but hands out no final_obs")
         patched = observation.copy()
         for index in np.flatnonzero(ended):
-            patched[index] = flatten(self._space, np.asarray(infos["final_obs"][index])[None], 1)[0]
+            patched[index] = flatten_one(self._space, one_of(self._space, infos["final_obs"], int(index)))
         return patched
 
 
-def flatten(space: spaces.Space[Any], observation: Any, count: int) -> Float32:
-    """`[count, ...]` -> a fresh `[count, D]` float32 array, never a view: environments may reuse theirs.
-
-    Integers of Discrete and MultiDiscrete spaces become one-hot, as in `gymnasium.spaces.flatten`. Raises ValueError on
-    integers outside their space, and on another shape than the space's.
-    """
-    values = np.asarray(observation)
-    if values.shape != (count, *(space.shape or ())):
-        raise ValueError(f"observations have shape {values.shape}, expected {(count, *(space.shape or ()))} of {space}")
-    if isinstance(space, spaces.Discrete):
-        return _one_hot(space, values.reshape(count, 1), np.array([space.start]), np.array([space.n]))
-    if isinstance(space, spaces.MultiDiscrete):
-        return _one_hot(space, values.reshape(count, -1), space.start.ravel(), space.nvec.ravel())
-    return values.reshape(count, -1).astype(np.float32)
-
-
-def _one_hot(space: spaces.Space[Any], values: NDArray[Any], start: NDArray[Any], sizes: NDArray[Any]) -> Float32:
-    """`[count, K]` integers -> `[count, sum of sizes]`, for the price of the result."""
-    start, sizes = start.astype(np.int64), sizes.astype(np.int64)  # spaces may have unsigned ones
-    positions = values.astype(np.int64) - start
-    outside = (positions < 0) | (positions >= sizes)
-    if outside.any():
-        raise ValueError(f"the observation {values[outside.any(axis=1)][0]} lies outside its space {space}")
-    count, total = len(values), int(sizes.sum())
-    rows = np.zeros((count, total), dtype=np.float32)
-    rows[np.arange(count)[:, None], positions + (np.cumsum(sizes) - sizes)] = 1.0
-    return rows
-
-
-def probe(env_id: str, args: Sequence[str] = (), index: int = 0) -> EnvironmentSpec:
+def probe(env_id: str, args: Sequence[str] = (), index: int = 0, wrapper: str | None = None) -> EnvironmentSpec:
     """Makes the environment once and describes it. Raises BadInput where this system cannot use it."""
     try:
-        env = make_single(env_id, args, index)
+        env = make_single(env_id, args, index, wrapper=wrapper)
+    except BadInput:
+        raise
     except Exception as error:  # a user's code may raise anything
         raise BadInput(why_not_made(env_id, args, error)) from None
     try:
-        return describe(env_id, env, args)
+        spec = describe(env_id, env, args, wrapper)
+        return spec._replace(vectorised=own_class(spec, env, index).used)
     finally:
         env.close()
 
 
-def describe(env_id: str, env: gymnasium.Env[Any, Any], args: Sequence[str] = ()) -> EnvironmentSpec:
+def describe(
+    env_id: str, env: gymnasium.Env[Any, Any], args: Sequence[str] = (), wrapper: str | None = None
+) -> EnvironmentSpec:
     """What the rest of the system needs to know. Raises BadInput where this system cannot use it."""
     actions, observations = env.action_space, env.observation_space
     if not isinstance(actions, spaces.Discrete):
         raise BadInput(f"--env {env_id}: its action space is {actions}; DQN needs a Discrete one, as CartPole-v1 has")
-    if isinstance(observations, spaces.Box | spaces.MultiBinary):
-        size = int(np.prod(observations.shape))
-    elif isinstance(observations, spaces.Discrete | spaces.MultiDiscrete):
-        size = spaces.flatdim(observations)
-    else:
-        raise BadInput(
-            f"--env {env_id}: its observation space is {type(observations).__name__}; "
-            "Box, Discrete, MultiDiscrete and MultiBinary work, a wrapper can flatten others"
-        )
-    if size == 0:
+    for leaf in leaves(observations):
+        if not has_numbers(leaf.space):
+            raise BadInput(f"--env {env_id}: {_why_not_flat(env, leaf.name, leaf.space)}")
+    low, high = bounds(observations)
+    if low.size == 0:
         raise BadInput(f"--env {env_id}: its observations are empty ({observations})")
-    if isinstance(observations, spaces.Box):
-        low = observations.low.astype(np.float64).ravel()
-        high = observations.high.astype(np.float64).ravel()
-    else:
-        low, high = np.zeros(size), np.ones(size)
-    threshold = env.spec.reward_threshold if env.spec is not None else None
-    limit = env.spec.max_episode_steps if env.spec is not None else None
+    # Of the outermost layer that tells: where a wrapper cannot be described, Gymnasium says nothing of what is inside.
+    told = [spec for layer in _layers(env) if (spec := layer.spec) is not None]
+    threshold = next((spec.reward_threshold for spec in told if spec.reward_threshold is not None), None)
     return EnvironmentSpec(
         id=env_id,
-        observation_size=size,
+        observation_size=low.size,
         action_count=int(actions.n),
         observation_low=tuple(low.tolist()),
         observation_high=tuple(high.tolist()),
         reward_threshold=None if threshold is None else float(threshold),
-        max_episode_steps=limit,
+        max_episode_steps=next((spec.max_episode_steps for spec in told if spec.max_episode_steps is not None), None),
         args=tuple(args),
+        wrapper=wrapper,
+        image=image_shape(observations),
     )
 
 
-def _make_vector(env_id: str, num_envs: int, args: Sequence[str], first_index: int) -> VectorEnv[Any, Any, Any]:
-    """The environment's own vectorised class where it has one that can be used, else single ones side by side."""
-    spec, named = import_environment(env_id), arguments(args, first_index)
+class OwnClass(NamedTuple):
+    """Whether the environment's own vectorised class is used."""
+
+    used: bool
+    why_not: str | None = None  # where it could be; a sentence without the environment's name
+
+
+def own_class(spec: EnvironmentSpec, env: gymnasium.Env[Any, Any], index: int) -> OwnClass:
+    """Decides it, once for all processes of a run. `env`: one as `gymnasium.make` gives it, copy number `index`."""
+    registered, named = import_environment(spec.id), arguments(spec.args, index)
     limited = named.get("max_episode_steps", 1) not in (-1, None)  # what Gymnasium alone understands
-    if spec.vector_entry_point is not None and not spec.additional_wrappers and limited and not has_index(args):
-        try:
-            return guarded(
-                gymnasium.make_vec,
-                env_id,
-                num_envs=num_envs,
-                vectorization_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
-                **named,
-            )
-        except TypeError as error:
-            if not any(f"unexpected keyword argument '{name}'" in str(error) for name in named):
-                raise
-            warn_once(f"{env_id}: single ones side by side, since its vectorised class does not take all of --env-args")
-    copies = [partial(make_single, env_id, args, first_index + copy) for copy in range(num_envs)]
-    return SyncVectorEnv(copies, autoreset_mode=AutoresetMode.NEXT_STEP)
+    if registered.vector_entry_point is None or registered.additional_wrappers or not limited:
+        return OwnClass(used=False)
+    if spec.wrapper is not None or has_index(spec.args):
+        return OwnClass(used=False)
+    try:
+        why_not = _other_than_single(spec, env, index)
+    except (Exception, KeyboardInterrupt) as error:  # a user's code may raise anything
+        why_not = f"the class failed ({blame(error)})"
+    return OwnClass(used=why_not is None, why_not=why_not)
+
+
+def _other_than_single(spec: EnvironmentSpec, env: gymnasium.Env[Any, Any], index: int) -> str | None:
+    vector = _make_own(spec.id, 1, spec.args, index)
+    try:
+        why_not = other_spaces(vector, env)
+        if why_not is not None or is_gymnasiums_own(vector, env):
+            return why_not
+    finally:
+        guarded(vector.close)
+    own = VectorEnvironment(spec.id, 1, spec.args, index, vectorised=True)
+    single = VectorEnvironment(spec.id, 1, spec.args, index)
+    try:
+        return other_play(own, single, np.random.SeedSequence(0))
+    finally:
+        own.close()
+        single.close()
+
+
+def _make_own(env_id: str, num_envs: int, args: Sequence[str], first_index: int) -> VectorEnv[Any, Any, Any]:
+    import_environment(env_id)
+    vector: VectorEnv[Any, Any, Any] = guarded(
+        gymnasium.make_vec,
+        env_id,
+        num_envs=num_envs,
+        vectorization_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
+        **arguments(args, first_index),
+    )
+    return vector
+
+
+def _why_not_flat(env: gymnasium.Env[Any, Any], name: str, space: spaces.Space[Any]) -> str:
+    """Of a leaf that holds no numbers, with the wrapper that helps."""
+    others = [leaf.name for leaf in leaves(env.observation_space) if has_numbers(leaf.space)]
+    kinds = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of these work"
+    if not name:
+        return (
+            f"its observation space is {type(space).__name__}; {kinds}: name a wrapper that makes numbers of it with "
+            "--env-wrapper MODULE:FUNCTION"
+        )
+    said = f"its observations have a part {name!r} that is {type(space).__name__}; {kinds}"
+    if any(type(layer).__module__.partition(".")[0] == "minigrid" for layer in _layers(env)):
+        return f"{said}: use --env-wrapper minigrid.wrappers:ImgObsWrapper, which leaves the image"
+    if isinstance(env.observation_space, spaces.Dict) and others:
+        kept = list(dict.fromkeys(other.partition(".")[0] for other in others))
+        return (
+            f"{said}: leave it out with --env-wrapper MODULE:FUNCTION, a function of yours that returns "
+            f"gymnasium.wrappers.FilterObservation(env, {kept})"
+        )
+    return f"{said}: leave it out with a wrapper, --env-wrapper MODULE:FUNCTION"
+
+
+def _layers(env: gymnasium.Env[Any, Any]) -> list[gymnasium.Env[Any, Any]]:
+    """The environment and all that it wraps, outermost first."""
+    found = [env]
+    while isinstance(env, gymnasium.Wrapper):
+        env = env.env
+        found.append(env)
+    return found

@@ -7,23 +7,23 @@ of an environment is all that passes: infos, which nobody here reads, end at thi
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.registration import EnvSpec
 
 from common.env_args import arguments
+from common.env_ids import advice, import_environment, package_of
+from common.env_wrapper import wrapped
+from common.observations import has_numbers, parts_of
 from common.seeding import environment_seeds
-from common.user_code import blame, in_user_code
+from common.user_code import blame, guarded, in_user_code, refuse_silent_end
 
-T = TypeVar("T")
 Info = dict[str, Any]
 
 _EXPECTED_OF_STEP = "(observation, reward, terminated, truncated, info), as Gymnasium does"
@@ -31,12 +31,20 @@ _EXPECTED_OF_RESET = "(observation, info), as Gymnasium does"
 
 
 def make_single(
-    env_id: str, args: Sequence[str] = (), index: int = 0, render_mode: str | None = None
+    env_id: str,
+    args: Sequence[str] = (),
+    index: int = 0,
+    render_mode: str | None = None,
+    wrapper: str | None = None,
 ) -> PlainEnvironment:
-    """Copy `index`. Raises what the environment's code raises, but nothing that would end the process silently."""
+    """Copy `index`. Raises what the environment's code raises, but nothing that would end the process silently.
+
+    Raises BadInput where `wrapper` cannot be put around it.
+    """
     named = arguments(args, index)
     if render_mode is not None:
         named["render_mode"] = render_mode
+    import_environment(env_id)
     env = guarded(gymnasium.make, env_id, disable_env_checker=True, **named)
     # Gymnasium's own wrappers unpack what the environment returns: an odd number of values is to be named before that.
     if isinstance(env, gymnasium.Wrapper):
@@ -44,37 +52,7 @@ def make_single(
         while isinstance(innermost.env, gymnasium.Wrapper):
             innermost = innermost.env
         innermost.env = _RightlyShaped(innermost.env, env_id)
-    return PlainEnvironment(env, env_id)
-
-
-def import_environment(env_id: str) -> EnvSpec:
-    """Imports the environment's code without running its constructor. Returns what it is registered as."""
-    module, _, name = env_id.rpartition(":")
-    if module:
-        guarded(importlib.import_module, module)
-    spec = _newest_spec(name)
-    if isinstance(spec.entry_point, str):
-        guarded(importlib.import_module, spec.entry_point.partition(":")[0])
-    return spec
-
-
-def guarded(function: Callable[..., T], *positional: Any, **named: Any) -> T:
-    """Calls the user's code, see `refuse_silent_end`."""
-    try:
-        return function(*positional, **named)
-    except BaseException as error:
-        refuse_silent_end(error)
-        raise
-
-
-def refuse_silent_end(error: BaseException) -> None:
-    """Raises RuntimeError for what would end a process without a word, such as sys.exit()."""
-    if isinstance(error, Exception | KeyboardInterrupt | GeneratorExit):
-        return
-    if hasattr(error, "ray_terminate_msg"):  # Ray's answer to a SIGTERM that came meanwhile
-        return
-    called = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {error!r}"
-    raise RuntimeError(f"the environment {called}") from error
+    return PlainEnvironment(env if wrapper is None else wrapped(env, wrapper), env_id)
 
 
 def why_not_made(env_id: str, args: Sequence[str], error: BaseException) -> str:
@@ -88,15 +66,21 @@ def why_not_made(env_id: str, args: Sequence[str], error: BaseException) -> str:
     unknown_module = isinstance(error, ModuleNotFoundError) and module.startswith(error.name or " ")
     missing_package = isinstance(error, gymnasium.error.DependencyNotInstalled)
     unknown_id = isinstance(error, gymnasium.error.Error) and not missing_package and not in_user_code(error)
-    if unknown_module or unknown_id:
-        return f"--env {env_id}: {' '.join(str(error).split())}; use a registered Gymnasium id, or module:id"
+    if unknown_module:
+        package = package_of(module)
+        works = "use a registered Gymnasium id, or module:id" if package is None else f"pip install '{package}'"
+        return f"--env {env_id}: {error}; {works}"
+    if unknown_id:
+        known = advice(env_id)
+        return f"--env {env_id}: {known or f'{_one_line(error)}; use a registered Gymnasium id, or module:id'}"
     works = "; give it as --env-args NAME=VALUE" if re.search(r"missing \d+ required", str(error)) else ""
     return f"{shown_setting(env_id, args)}: {blame(error).replace(f'{env_id}: ', '')}{works}"
 
 
-def shown_setting(env_id: str, args: Sequence[str]) -> str:
+def shown_setting(env_id: str, args: Sequence[str], wrapper: str | None = None) -> str:
     """The environment as the user gave it."""
-    return f"--env {env_id}{' --env-args ' if args else ''}{' '.join(args)}"
+    arguments_too = f" --env-args {' '.join(args)}" if args else ""
+    return f"--env {env_id}{arguments_too}{'' if wrapper is None else f' --env-wrapper {wrapper}'}"
 
 
 @functools.cache
@@ -133,7 +117,6 @@ class PlainEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
                 raise ValueError(f"{env_id}: its {name} is {_shown(space)}; set it to a space of gymnasium.spaces")
         self._dtype, self._shape = self._space.dtype, self._space.shape
         self._discrete = isinstance(self._space, spaces.Discrete)
-        self._fits = self._discrete or isinstance(self._space, spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete)
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Any, Info]:
         """See Gymnasium; a seed also decides what the spaces' `sample()` gives."""
@@ -170,7 +153,7 @@ class PlainEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
             return observation
         if self._discrete and (kind is int or kind is np.int64):
             return observation
-        return _fitted(f"{self._id}: {source}", observation, self._space) if self._fits else observation
+        return _fitted(f"{self._id}: {source}", observation, self._space)
 
 
 def seed_spaces(env: Any, seed: int) -> None:
@@ -185,20 +168,6 @@ def seed_spaces(env: Any, seed: int) -> None:
         if not isinstance(env, gymnasium.Wrapper | gymnasium.vector.VectorWrapper):
             return
         env = env.env
-
-
-def _newest_spec(name: str) -> EnvSpec:
-    """The registered spec; for an id without its version that of the newest one, as in `gymnasium.make`."""
-    if name in gymnasium.registry:
-        return gymnasium.registry[name]
-    versions = [
-        spec
-        for spec in gymnasium.registry.values()
-        if spec.version is not None and spec.id == f"{name}-v{spec.version}"
-    ]
-    if not versions:
-        return gymnasium.spec(name)  # raises, and says what is near
-    return max(versions, key=lambda spec: spec.version or 0)
 
 
 def _check_reset_takes_a_seed(env: gymnasium.Env[Any, Any], env_id: str) -> None:
@@ -240,6 +209,12 @@ def _right_reward(env_id: str, reward: Any) -> float:
         return float(reward)
     single = _only_element(reward)
     if single is None:
+        array = _as_array(reward)
+        if array is not None and array.ndim == 1 and array.size > 1:
+            raise ValueError(
+                f"{env_id}: its rewards are vectors of {array.size} numbers, and DQN needs one; weigh them in a "
+                f"wrapper, --env-wrapper MODULE:FUNCTION, as mo_gymnasium.wrappers:LinearReward does"
+            )
         raise ValueError(
             f"{env_id}: step returned the reward {_shown(reward)}, {_kind(reward)}; return one number, such as "
             "float(reward)"
@@ -268,10 +243,39 @@ def _only_element(value: Any) -> Any:
 
 
 def _fitted(who: str, observation: Any, space: spaces.Space[Any]) -> Any:
-    """The observation in the space's dtype. Raises ValueError where that would change it, or where its shape differs.
+    """The observation, each leaf in its space's dtype.
 
-    Fractions are rounded to the space's dtype, since all of them become float32 in the end.
+    Raises ValueError where that would change it, and where its shape or tree is another. Fractions are rounded to the
+    space's dtype, since all of them become float32 in the end.
     """
+    parts = parts_of(space)
+    if parts is not None:
+        _check_tree(who, observation, space, [key for key, _ in parts])
+        fitted = {key: _fitted(f"{who} (part {key})", observation[key], part) for key, part in parts}
+        return fitted if isinstance(space, spaces.Dict) else tuple(fitted.values())
+    return _fitted_leaf(who, observation, space) if has_numbers(space) else observation
+
+
+def _check_tree(who: str, observation: Any, space: spaces.Space[Any], keys: list[Any]) -> None:
+    if isinstance(space, spaces.Tuple):
+        if not isinstance(observation, tuple | list) or len(observation) != len(keys):
+            raise ValueError(
+                f"{who} returned an observation that is {_kind(observation)}, but its observation space is a Tuple of "
+                f"{len(keys)}; return so many values"
+            )
+        return
+    if not isinstance(observation, Mapping):
+        raise ValueError(
+            f"{who} returned an observation that is {_kind(observation)}, but its observation space is a Dict; return "
+            f"a dict with the keys {_shown(keys)}"
+        )
+    if missing := [key for key in keys if key not in observation]:
+        raise ValueError(f"{who} returned an observation without {missing[0]!r}, which its observation space has")
+    if more := [key for key in observation if key not in keys]:
+        warn_once(f"{who} returned an observation with {more[0]!r}, which its observation space has not; leave it out")
+
+
+def _fitted_leaf(who: str, observation: Any, space: spaces.Space[Any]) -> Any:
     array = _as_array(observation)
     if array is None:
         raise ValueError(f"{who} returned an observation that is {_kind(observation)}; return one of {space}")
@@ -322,6 +326,10 @@ def _kind(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return f"{article} {name} of {len(value)}"
     return f"{article} {name}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
 
 def _shown(value: Any) -> str:

@@ -26,6 +26,9 @@ class EnvironmentSpec(NamedTuple):
     reward_threshold: float | None
     max_episode_steps: int | None = None  # None: nothing cuts its episodes, as far as is known
     args: tuple[str, ...] = ()  # NAME=VALUE for its constructor, see common/env_args.py
+    wrapper: str | None = None  # MODULE:FUNCTION around each copy, see common/env_wrapper.py
+    vectorised: bool = False  # copies are made by its own class, which plays as single ones do
+    image: tuple[int, ...] = ()  # shape of the largest image among its observations
 
 
 class Transition(NamedTuple):

@@ -4,13 +4,36 @@ from __future__ import annotations
 
 import sysconfig
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _ROOT = Path(__file__).resolve().parents[1]
 _OURS = tuple(f"{_ROOT / name}/" for name in ("actors", "analysis", "common", "driver", "learner", "replay_server"))
 _STDLIB = f"{sysconfig.get_path('stdlib')}/"
 _PACKAGES = tuple({f"{sysconfig.get_path(name)}/" for name in ("purelib", "platlib")})
+
+
+def guarded(function: Callable[..., T], *positional: Any, **named: Any) -> T:
+    """Calls the user's code, see `refuse_silent_end`."""
+    try:
+        return function(*positional, **named)
+    except BaseException as error:
+        refuse_silent_end(error)
+        raise
+
+
+def refuse_silent_end(error: BaseException) -> None:
+    """Raises RuntimeError for what would end a process without a word, such as sys.exit()."""
+    if isinstance(error, Exception | KeyboardInterrupt | GeneratorExit):
+        return
+    if hasattr(error, "ray_terminate_msg"):  # Ray's answer to a SIGTERM that came meanwhile
+        return
+    called = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {error!r}"
+    raise RuntimeError(f"the environment {called}") from error
 
 
 def blame(error: BaseException) -> str:

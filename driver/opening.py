@@ -59,7 +59,7 @@ def _start(config: Config, display: Display) -> RaySession:
             display.say(f"RAY_ADDRESS is set, so this run attaches to {address}")
         from driver.cluster.attach import attach  # here, because an embedded run needs none of what it imports
 
-        ray_session = attach(address, config.run.env)
+        ray_session = attach(address, config.run.env, config.run.env_wrapper)
     display.say(ray_session.description)
     for note in (ray_session.token_note, ray_session.folder_note):
         if note:

@@ -53,9 +53,8 @@ def _read_initial_params(config: Config, environment: EnvironmentSpec) -> dict[s
     run = user_path(config.run.initial_params, "--initial-params")
     arrays = read_network(run, "--initial-params")
     if (wrong := misfit(arrays, environment, trained_on=_trained_on(run))) is not None:
-        saved = _env_args(run)
-        same = list(environment.args) == saved
-        works = "name a run on this one" if same else f"its run had --env-args {' '.join(saved) or '(none)'}"
+        had = _made_otherwise(run, environment)
+        works = f"its run had {' and '.join(had)}" if had else "name a run on this one"
         raise BadInput(f"--initial-params {run}: {wrong}; {works}")
     expected = layer_shapes(environment.observation_size, config.network.hidden, environment.action_count)
     try:
@@ -66,13 +65,16 @@ def _read_initial_params(config: Config, environment: EnvironmentSpec) -> dict[s
     return arrays
 
 
-def _env_args(run: Path) -> list[str]:
-    """Of a run; none where its settings cannot tell."""
+def _made_otherwise(run: Path, environment: EnvironmentSpec) -> list[str]:
+    """The options that made a run's copies otherwise than this one's; none where its settings cannot tell."""
     try:
-        args = read_config(run, "--initial-params")["settings"].get("env_args", [])
+        settings = read_config(run, "--initial-params")["settings"]
     except BadInput:
-        return []
-    return [str(setting) for setting in args] if isinstance(args, list) else []
+        settings = {}
+    args, wrapper = settings.get("env_args", []), settings.get("env_wrapper")
+    args = [str(setting) for setting in args] if isinstance(args, list) else []
+    had = [] if args == list(environment.args) else [f"--env-args {' '.join(args) or '(none)'}"]
+    return had if wrapper == environment.wrapper else [*had, f"--env-wrapper {wrapper or '(none)'}"]
 
 
 def _trained_on(run: Path) -> str | None:

@@ -26,6 +26,7 @@ _COPY_BYTES = 2048  # of a copy of an environment beside its observations
 _OBSERVATIONS_OF_COPY = 8  # float32: its own, those of the vector class, and what a step makes of them
 _PARAMS_OF_PLAYER = 3  # the message, what is acted with, what it replaces
 _PARAMS_OF_LEARNER = 10  # online, target, gradient, average, Adam's two, and those on their way out
+_LARGE_ROW_BYTES = 50_000  # the ring takes 2.5 GB at its default size
 _REPLIES_HELD = 6  # three in flight, where they come from and where they are used
 
 
@@ -41,6 +42,28 @@ def available_memory() -> int:
     if limit is not None and used is not None:
         available = min(available, max(0, limit - used))
     return available
+
+
+def word_on_rows(config: Config, environment: EnvironmentSpec) -> str | None:
+    """What large observations and images cost and what to use instead; None where there is nothing to say."""
+    row, capacity = row_bytes(environment.observation_size), config.replay.replay_capacity_transitions
+    if row <= _LARGE_ROW_BYTES and not environment.image:
+        return None
+    cost = (
+        f"a row takes {row / 1000:,.0f} kB, and the ring {capacity * row / MB:,.0f} MB at "
+        f"--replay-capacity-transitions {capacity}"
+    )
+    if not environment.image:
+        return (
+            f"--env {environment.id}: observations of {environment.observation_size:,} numbers: {cost}; a wrapper that "
+            "keeps fewer, --env-wrapper MODULE:FUNCTION, or fewer transitions take less"
+        )
+    shape = "x".join(map(str, environment.image))
+    return (
+        f"--env {environment.id}: images of {shape}: {cost}. There is no convolutional network here, and this one "
+        "learns little from pixels; small grey frames, by gymnasium.wrappers.GrayscaleObservation and "
+        "ResizeObservation in a function that --env-wrapper MODULE:FUNCTION names, or fewer transitions take less"
+    )
 
 
 def check_memory(
@@ -93,16 +116,17 @@ def check_memory(
         _refuse_share("envs-per-actor", envs, chunks + actors * envs * environment_bytes, missing, have)
         raise BadInput(
             f"--env {environment.id}: with its {environment.observation_size:,} numbers an observation not even one "
-            f"actor fits: {have} and Ray with the learner needs {fixed / MB:,.0f}; use a machine with more, or an "
-            "environment with smaller observations"
+            f"actor fits: {have} and Ray with the learner needs {fixed / MB:,.0f}; use a machine with more, or smaller "
+            "observations, which --env-wrapper can make"
         )
     for_ring = available - fixed - actors * actor_bytes
     for_actors = available - fixed - capacity * row
     if capacity * row > available - fixed - one_actor:
         fits = max(for_ring, available - fixed - one_actor) // row
+        smaller = ", more of smaller observations, which --env-wrapper can make" if row > _LARGE_ROW_BYTES else ""
         raise BadInput(
             f"--replay-capacity-transitions {capacity}: needs {capacity * row / MB:,.0f} MB and {have}; "
-            f"at most {fits:,} transitions would fit"
+            f"at most {fits:,} transitions would fit{smaller}"
         )
     if for_actors // one_actor >= actors:
         most = 1 + (for_actors // actors - one_actor) // environment_bytes

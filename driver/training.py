@@ -30,6 +30,7 @@ from driver.reporting.reserve import Reserve
 from driver.reporting.run_dir import CLAIM, claim, new_run_dir, shown
 from driver.reporting.run_folder import RunFolder
 from driver.reporting.timeline import draw_timeline
+from driver.resources import word_on_rows
 from driver.session import RaySession
 from driver.signals import StopSignals
 from driver.summary import closing_lines, missing_line, summarize_run
@@ -172,6 +173,9 @@ def _session(
     plan: Plan, display: Display, probe: Probe, signals: StopSignals
 ) -> Iterator[tuple[RaySession, Placement]]:
     """A Ray session with our signal handlers, for an environment that has been tried."""
+    word = word_on_rows(plan.config, plan.environment)
+    if word is not None:
+        display.say(word, style="yellow")
     tried = probe.tried(_MOMENT_SECONDS)  # most are there by now, and what cannot work need not start anything
     ray_session, place = open_session(plan, display, signals)
     try:

@@ -72,6 +72,7 @@ def talk() -> None:
 
 
 STEP = (ONES, 1.0, False, False, {})
+TREE = spaces.Dict(left=spaces.Discrete(2), right=spaces.Box(-1, 1, (2,), np.float32))
 BOUNDED = spaces.Box(-1, 1, (2,), np.float32)
 
 register("Sound")
@@ -97,6 +98,17 @@ register("TextFlags", step=answering(ONES, 1.0, "no", False, {}))
 register("PrintsAndExits", __init__=doing(lambda: (print("licence file missing"), sys.exit(1))))
 register("CloseRaises", close=raising(AttributeError("no window")))
 register("InterruptsWhenMade", __init__=raising(KeyboardInterrupt("the simulator asked for it")))
+register("RewardVectors", step=answering(ONES, [1.0, 2.0], False, False, {}))
+for name, at_reset, at_step in (
+    ("LeafNotFinite", {"left": 0, "right": ONES}, {"left": 0, "right": np.array([1, np.inf], np.float32)}),
+    ("LeafOutside", {"left": 3, "right": ONES}, {"left": 0, "right": ONES}),
+    ("LeafAboveItsBound", {"left": 0, "right": ONES}, {"left": 0, "right": 2 * ONES}),
+):
+    register(
+        name, observation_space=TREE, reset=answering(at_reset, {}), step=answering(at_step, 1.0, False, False, {})
+    )
+register("RoundedAboveItsBound", observation_space=spaces.Box(-1, 1, (1,), np.float64),
+         reset=answering(np.ones(1), {}), step=answering(np.array([1 + 1e-12]), 1.0, False, False, {}))  # fmt: skip
 register("NoSpace", observation_space=None)
 register("Lists", reset=lambda self, **kwargs: ([0.0, 0.0], {}))
 register("Talks", step=doing(talk, *STEP))

@@ -179,10 +179,36 @@ class Draws(OneState):
         return random.random(), float(np.random.rand()), float(torch.rand(1, dtype=torch.float64))
 
 
-class DictObservations(OneState):
-    """What DQN here refuses."""
+class Mission(OneState):
+    """A number, and a text that no network reads: refused as it is."""
 
-    observation_space = spaces.Dict({"a": spaces.Box(-1, 1, (1,), np.float32)})
+    observation_space = spaces.Dict({"a": spaces.Box(-1, 1, (1,), np.float32), "mission": spaces.Text(5)})
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        return {"a": super().reset(seed=seed)[0], "mission": "go"}, {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return {"a": np.ones(1, dtype=np.float32), "mission": "go"}, *super().step(action)[1:]
+
+
+class RewardVectors(OneState):
+    """Pays in two currencies."""
+
+    def step(self, action: int) -> Any:
+        observation, reward, *rest = super().step(action)
+        return observation, np.array([reward, -1.0]), *rest
+
+
+def first_two(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """A wrapper: two numbers of several, one twice as large."""
+    return gymnasium.wrappers.TransformObservation(
+        env, lambda observation: observation[:2] * [1, 2], spaces.Box(0, 2, (2,), np.float64)
+    )
+
+
+def without_mission(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """Another."""
+    return gymnasium.wrappers.FilterObservation(env, ["a"])
 
 
 def _register(name: str, entry_point: type, max_episode_steps: int | None) -> None:
@@ -196,6 +222,7 @@ _register("InfiniteReward-v0", InfiniteReward, 20)
 _register("OddObservations-v0", OddObservations, 20)
 _register("Slow-v0", Slow, 5)
 _register("Draws-v0", Draws, 5)
-_register("DictObservations-v0", DictObservations, 5)
+_register("Mission-v0", Mission, 5)
+_register("RewardVectors-v0", RewardVectors, 5)
 for _class in (Corridor, ShortCorridor, Interrupted, Rendered, RendersNothing, RenderRaises, RenderBreaksLater):
     _register(f"{_class.__name__}-v0", _class, None)

@@ -68,6 +68,8 @@ def test_an_environments_module_travels_wherever_it_lies(
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     expected = tmp_path / "somewhere" if is_package else module
     assert runtime_env("somewhere:Env-v0")["py_modules"] == [str(expected)]
+    assert runtime_env("CartPole-v1", wrapper="somewhere:wrap")["py_modules"] == [str(expected)]
+    assert runtime_env("somewhere:Env-v0", wrapper="somewhere:wrap")["py_modules"] == [str(expected)]
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "gymnasium:CartPole-v1", "actors:Env-v0", "json:Env-v0"])

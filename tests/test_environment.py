@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
-import warnings
 from typing import Any, ClassVar
 
 import gymnasium
@@ -13,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from common.config import BadInput
-from common.environment import Step, VectorEnvironment, flatten, probe
+from common.environment import Step, VectorEnvironment, probe
 
 Info = dict[str, Any]
 
@@ -123,10 +121,40 @@ class Image(Grid):
         return np.array([[self._t, 200], [0, 255]], dtype=np.uint8)
 
 
-class DictObservations(Grid):
+class TextOnly(Grid):
     """What is refused."""
 
-    observation_space = spaces.Dict({"a": spaces.Box(-1, 1, (1,), np.float32)})
+    observation_space = spaces.Text(5)
+
+
+class WithText(Grid):
+    """What is refused."""
+
+    observation_space = spaces.Dict(
+        a=spaces.Discrete(2), b=spaces.Dict(c=spaces.Box(-1, 1, (1,), np.float32)), mission=spaces.Text(5)
+    )
+
+
+class DeepText(Grid):
+    """What is refused."""
+
+    observation_space = spaces.Tuple([spaces.Discrete(2), WithText.observation_space])
+
+
+class Tree(Grid):
+    """A Dict that holds a Tuple."""
+
+    observation_space = spaces.Dict(
+        where=spaces.Tuple([spaces.Discrete(4), spaces.MultiBinary(2)]), camera=spaces.Box(0, 9, (2, 1), np.float64)
+    )
+
+    def _observation(self) -> Any:
+        return {"where": (np.int64(self._t), np.array([1, 0], np.int8)), "camera": np.full((2, 1), self._t + 1.0)}
+
+
+def same_step_tree(num_envs: int) -> SyncVectorEnv:
+    """A vector class of trees with final observations in the infos."""
+    return SyncVectorEnv([Tree] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
 class NoObservations(Grid):
@@ -143,104 +171,11 @@ gymnasium.register("RandomStart-v0", entry_point=RandomStart, reward_threshold=1
 gymnasium.register("Grid-v0", entry_point=Grid)
 gymnasium.register("MultiGrid-v0", entry_point=MultiGrid)
 gymnasium.register("Image-v0", entry_point=Image)
-gymnasium.register("DictOnly-v0", entry_point=DictObservations)
+gymnasium.register("TextOnly-v0", entry_point=TextOnly)
+gymnasium.register("WithText-v0", entry_point=WithText)
+gymnasium.register("DeepText-v0", entry_point=DeepText)
+gymnasium.register("Tree-v0", entry_point=Tree, vector_entry_point=same_step_tree)
 gymnasium.register("NoObservations-v0", entry_point=NoObservations)
-
-
-@pytest.mark.parametrize(
-    ("space", "observation", "expected"),
-    [
-        (spaces.Box(-9, 9, (2,), np.float64), np.array([[0.5, 1], [2, 3]]), [[0.5, 1], [2, 3]]),
-        (spaces.Box(-9, 9, (2,), np.int64), np.array([[-1, 2]]), [[-1, 2]]),
-        (spaces.Box(0, 255, (1, 2, 2), np.uint8), np.array([[[[1, 2], [3, 255]]]], np.uint8), [[1, 2, 3, 255]]),
-        (spaces.Box(-9, 9, (), np.float32), np.array([4.0, 5.0], np.float32), [[4], [5]]),
-        (spaces.Discrete(3), np.array([0, 2]), [[1, 0, 0], [0, 0, 1]]),
-        (spaces.Discrete(3, start=-1), np.array([-1, 1]), [[1, 0, 0], [0, 0, 1]]),
-        (spaces.MultiDiscrete([3, 2]), np.array([[2, 0], [0, 1]]), [[0, 0, 1, 1, 0], [1, 0, 0, 0, 1]]),
-        (spaces.MultiDiscrete([3, 2], start=[5, -1]), np.array([[7, -1]]), [[0, 0, 1, 1, 0]]),
-        (spaces.MultiDiscrete([[2, 2], [1, 2]]), np.array([[[0, 1], [0, 1]]]), [[1, 0, 0, 1, 1, 0, 1]]),
-        (spaces.MultiDiscrete(np.array([3, 2]), dtype=np.uint8), np.array([[2, 0]], np.uint8), [[0, 0, 1, 1, 0]]),
-        (spaces.MultiDiscrete(np.array([3, 2]), dtype=np.uint32), np.array([[2, 0]], np.uint32), [[0, 0, 1, 1, 0]]),
-        (spaces.MultiBinary(3), np.array([[1, 0, 1]], np.int8), [[1, 0, 1]]),
-    ],
-    ids=lambda value: str(value) if isinstance(value, spaces.Space) else "",
-)
-def test_observations_of_any_kind_become_flat_float32(
-    space: spaces.Space[Any], observation: np.ndarray, expected: list[list[float]]
-) -> None:
-    flat = flatten(space, observation, len(expected))
-    assert flat.dtype == np.float32
-    assert flat.tolist() == expected
-    for row, raw in zip(flat, observation, strict=True):
-        if space.contains(raw):
-            np.testing.assert_array_equal(row, spaces.flatten(space, raw))
-
-
-@pytest.mark.parametrize(
-    ("space", "observation", "value"),
-    [
-        (spaces.Discrete(3), [1, -1], r"\[-1\]"),
-        (spaces.Discrete(3), [3, 1], r"\[3\]"),
-        (spaces.Discrete(3, start=7), [7, 6], r"\[6\]"),
-        (spaces.Discrete(3, start=7), [10, 7], r"\[10\]"),
-        (spaces.Discrete(3, start=-1), [-2, 0], r"\[-2\]"),
-        (spaces.MultiDiscrete([3, 2]), [[0, 0], [0, -1]], r"\[ *0 +-1\]"),
-        (spaces.MultiDiscrete([3, 2]), [[0, 2], [0, 0]], r"\[ *0 +2\]"),
-        (spaces.MultiDiscrete([3, 2], start=[5, 5]), [[4, 5], [5, 5]], r"\[ *4 +5\]"),
-        (spaces.MultiDiscrete([[2, 2], [1, 2]]), [[[0, 1], [-1, 1]]] * 2, r"\[ *0 +1 +-1 +1\]"),
-    ],
-    ids=str,
-)
-def test_an_integer_outside_its_space_is_refused_with_value_and_space(
-    space: spaces.Space[Any], observation: list[Any], value: str
-) -> None:
-    with pytest.raises(ValueError, match=rf"the observation {value} lies outside its space .*Discrete\("):
-        flatten(space, np.array(observation), 2)
-
-
-@pytest.mark.parametrize(
-    ("space", "shape"),
-    [
-        (spaces.Box(-9, 9, (2, 3), np.float32), (4, 3, 2)),
-        (spaces.Box(-9, 9, (2,), np.float32), (2, 4)),
-        (spaces.Discrete(3), (4, 1)),
-        (spaces.MultiBinary(3), (4, 4)),
-    ],
-    ids=str,
-)
-def test_observations_of_another_shape_than_their_space_are_refused(
-    space: spaces.Space[Any], shape: tuple[int, ...]
-) -> None:
-    with pytest.raises(ValueError, match="observations have shape"):
-        flatten(space, np.zeros(shape, dtype=np.int64), 4)
-
-
-@pytest.mark.parametrize(
-    ("space", "observation"),
-    [(spaces.Discrete(20_000), [19_999] * 12), (spaces.MultiDiscrete([20_000, 10]), [[19_999, 9]] * 12)],
-    ids=str,
-)
-def test_many_states_cost_the_size_of_the_result(space: spaces.Space[Any], observation: list[Any]) -> None:
-    """The identity matrix of 20,000 states is 1,600 MB; 12 rows are 1 MB."""
-    values = np.array(observation)
-    tracemalloc.start()
-    flat = flatten(space, values, 12)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert flat.sum() == values.size
-    assert peak < 1.1 * flat.nbytes
-
-
-def test_a_multidiscrete_of_the_largest_unsigned_integers_is_one_hot_too() -> None:
-    """Gymnasium's own flatten fails on it."""
-    space = spaces.MultiDiscrete(np.array([3, 2]), dtype=np.uint64)
-    assert flatten(space, np.array([[2, 0]], np.uint64), 1).tolist() == [[0, 0, 1, 1, 0]]
-
-
-def test_a_flat_observation_is_never_a_view() -> None:
-    raw = np.zeros((2, 3), dtype=np.float32)
-    flat = flatten(spaces.Box(-9, 9, (3,), np.float32), raw, 2)
-    assert not np.shares_memory(flat, raw)
 
 
 def play(environment: VectorEnvironment, steps: int, action: int = 0) -> list[tuple[np.ndarray, Step]]:
@@ -252,8 +187,8 @@ def play(environment: VectorEnvironment, steps: int, action: int = 0) -> list[tu
     return kept
 
 
-def reset(env_id: str, num_envs: int, seed: int = 1) -> VectorEnvironment:
-    environment = VectorEnvironment(env_id, num_envs)
+def reset(env_id: str, num_envs: int, seed: int = 1, vectorised: bool = False) -> VectorEnvironment:
+    environment = VectorEnvironment(env_id, num_envs, vectorised=vectorised)
     environment.reset(np.random.SeedSequence(seed))
     return environment
 
@@ -288,7 +223,7 @@ def test_steps_never_alias_and_truncation_keeps_the_true_final_observation(
     env_id: str, expected: list[tuple[tuple[int, int], tuple[int, int], bool, bool]]
 ) -> None:
     """Compared only at the end, though the environment wrote to the same array all the time."""
-    environment = reset(env_id, num_envs=3)
+    environment = reset(env_id, num_envs=3, vectorised=env_id == "SameStep-v0")
     kept = play(environment, len(expected), action=1)
     for (observation, step), (acted_on, came, valid, truncated) in zip(kept, expected, strict=True):
         assert observation.tolist() == [list(acted_on)] * 3
@@ -320,12 +255,12 @@ def test_environments_can_be_reset_in_the_middle_of_an_episode_and_at_its_end() 
 
 def test_a_class_that_does_not_reset_itself_is_refused() -> None:
     with pytest.raises(ValueError, match=r"NeverReset-v0 resets itself by .*DISABLED"):
-        VectorEnvironment("NeverReset-v0", 2)
+        VectorEnvironment("NeverReset-v0", 2, vectorised=True)
 
 
 def test_real_steps_of_cartpole_are_told_from_resets() -> None:
     """A real step moves the cart by 0.02 s times its speed; a reset puts it within 0.05 of the middle."""
-    environment = reset("CartPole-v1", num_envs=5)
+    environment = reset("CartPole-v1", num_envs=5, vectorised=True)
     rng = np.random.default_rng(2)
     needs_reset = np.zeros(5, dtype=np.bool_)
     real_steps = finished_steps = 0
@@ -350,11 +285,11 @@ def test_real_steps_of_cartpole_are_told_from_resets() -> None:
     assert 5 * 400 - real_steps > 50  # resets there were
 
 
-@pytest.mark.parametrize("env_id", ["RandomStart-v0", "CartPole-v1"])
-def test_every_environment_and_every_stream_starts_elsewhere(env_id: str) -> None:
-    starts = [reset(env_id, num_envs=8, seed=seed).observation for seed in (1, 2)]
+@pytest.mark.parametrize(("env_id", "vectorised"), [("RandomStart-v0", False), ("CartPole-v1", True)])
+def test_every_environment_and_every_stream_starts_elsewhere(env_id: str, vectorised: bool) -> None:
+    starts = [reset(env_id, num_envs=8, seed=seed, vectorised=vectorised).observation for seed in (1, 2)]
     assert len(np.unique(np.concatenate(starts), axis=0)) == 16
-    np.testing.assert_array_equal(reset(env_id, num_envs=8, seed=1).observation, starts[0])
+    np.testing.assert_array_equal(reset(env_id, 8, seed=1, vectorised=vectorised).observation, starts[0])
 
 
 def test_actions_count_from_0_whatever_the_environment_calls_them() -> None:
@@ -407,7 +342,10 @@ def test_an_environment_without_a_reward_threshold_is_fine() -> None:
         (":Reusing-v0", ""),
         ("..no_such_module:Reusing-v0", ""),
         ("Pendulum-v1", "DQN needs a Discrete one"),
-        ("DictOnly-v0", "its observation space is Dict"),
+        ("TextOnly-v0", "its observation space is Text"),
+        ("WithText-v0", "a part 'mission' that is Text"),
+        ("WithText-v0", "gymnasium.wrappers.FilterObservation(env, ['a', 'b'])"),
+        ("DeepText-v0", "a part '1.mission' that is Text"),
         ("NoObservations-v0", "its observations are empty"),
     ],
 )
@@ -470,7 +408,7 @@ gymnasium.register("Parts-v0", entry_point=Part, vector_entry_point=Parts)
 
 @pytest.mark.parametrize("num_envs", [1, 12, 1000])
 def test_a_vector_class_can_add_the_index_to_its_seed_and_stay_an_int32(num_envs: int) -> None:
-    environment = VectorEnvironment("Parts-v0", num_envs)
+    environment = VectorEnvironment("Parts-v0", num_envs, vectorised=True)
     Parts.seeds.clear()
     for seed in range(50):
         environment.reset(np.random.SeedSequence(seed))
@@ -526,45 +464,40 @@ def test_infos_of_changing_length_and_type_do_not_end_the_run() -> None:
 
 def test_infos_of_a_vector_class_do_not_matter_and_its_samples_follow_from_the_seed() -> None:
     played = [
-        [step.next_observation.tolist() for _, step in play(reset("Parts-v0", 2, seed=seed), 3)] for seed in (1, 1, 2)
+        [step.next_observation.tolist() for _, step in play(reset("Parts-v0", 2, seed, vectorised=True), 3)]
+        for seed in (1, 1, 2)
     ]
     assert played[0] == played[1] != played[2]
 
 
 def test_a_vector_class_with_a_reward_column_is_refused() -> None:
     """[E, 1] would spread to [E, E] where rewards are added up."""
-    environment = VectorEnvironment("Parts-v0", 3, args=["reward_shape=[1]"])
+    environment = VectorEnvironment("Parts-v0", 3, args=["reward_shape=[1]"], vectorised=True)
     environment.reset(np.random.SeedSequence(1))
     with pytest.raises(ValueError, match=r"of shapes \(3, 1\), \(3,\) and \(3,\); return \(3,\)"):
         environment.step(np.zeros(3, dtype=np.int64))
 
 
 def test_arguments_reach_the_vector_class() -> None:
-    environment = VectorEnvironment("Parts-v0", 2, args=["size=5.0"])
+    environment = VectorEnvironment("Parts-v0", 2, args=["size=5.0"], vectorised=True)
     environment.reset(np.random.SeedSequence(1))
     assert environment.observation.tolist() == [[5.0], [5.0]]
 
 
 @pytest.mark.parametrize("limit", ["-1", "none"])
 def test_a_time_limit_that_the_vector_class_does_not_understand_is_left_to_gymnasium(limit: str) -> None:
-    environment = VectorEnvironment("CartPole-v1", 2, [f"max_episode_steps={limit}"])
+    args = [f"max_episode_steps={limit}"]
+    assert not probe("CartPole-v1", args).vectorised
+    environment = VectorEnvironment("CartPole-v1", 2, args)
     environment.reset(np.random.SeedSequence(1))
     assert environment.step(np.zeros(2, dtype=np.int64)).truncated.tolist() == [False, False]
 
 
-def test_a_time_limit_can_be_set() -> None:
-    environment = VectorEnvironment("CartPole-v1", 2, ["max_episode_steps=1"])
+@pytest.mark.parametrize("vectorised", [False, True])
+def test_a_time_limit_can_be_set(vectorised: bool) -> None:
+    environment = VectorEnvironment("CartPole-v1", 2, ["max_episode_steps=1"], vectorised=vectorised)
     environment.reset(np.random.SeedSequence(1))
     assert environment.step(np.zeros(2, dtype=np.int64)).truncated.tolist() == [True, True]
-
-
-@pytest.mark.parametrize("args", [["single_only=3"], ["single_only={index}", "size=1"]])
-def test_single_ones_stand_in_for_a_vector_class_that_cannot_do_what_is_asked(args: list[str]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the argument that the class does not take
-        environment = VectorEnvironment("Parts-v0", 2, args)
-    environment.reset(np.random.SeedSequence(1))
-    assert environment.observation.shape == (2, 2)
 
 
 def test_every_copy_gets_its_own_number() -> None:
@@ -591,6 +524,7 @@ def test_every_copy_gets_its_own_number() -> None:
         ("FrozenLake-v1", ['desc=["SF", "HG"]'], 4, 4),
         ("Taxi", [], 500, 6),
         ("Acrobot-v1", [], 6, 3),
+        ("Blackjack-v1", [], 32 + 11 + 2, 2),
     ],
 )
 def test_gymnasiums_own_environments_work(env_id: str, args: list[str], size: int, actions: int) -> None:
@@ -605,9 +539,21 @@ def test_gymnasiums_own_environments_work(env_id: str, args: list[str], size: in
     environment.close()
 
 
-def test_a_tuple_observation_is_refused() -> None:
-    with pytest.raises(BadInput, match="its observation space is Tuple"):
-        probe("Blackjack-v1")
+@pytest.mark.parametrize("vectorised", [False, True])
+def test_trees_of_observations_arrive_flat_to_the_end_of_an_episode(vectorised: bool) -> None:
+    """In the order of Gymnasium: a Dict by the alphabet, where it was given as keywords as it was written."""
+    expected = [[float(t == 0), 0, 0, 0, 1, 0, t + 1.0, t + 1.0] for t in range(3)]
+    for t, row in enumerate(expected):
+        row[:4] = np.eye(4)[t].tolist()
+    assert probe("Tree-v0").observation_size == 8
+    environment = reset("Tree-v0", num_envs=2, vectorised=vectorised)
+    seen = [environment.observation] + [step.next_observation for _, step in play(environment, 2)]
+    assert [observation.tolist() for observation in seen] == [[row] * 2 for row in expected]
+
+
+def test_bounds_of_a_tree_are_in_the_order_of_its_flat_observation() -> None:
+    spec = probe("Tree-v0")
+    assert (spec.observation_low, spec.observation_high) == ((0.0,) * 8, (1.0,) * 6 + (9.0,) * 2)
 
 
 @pytest.mark.parametrize(

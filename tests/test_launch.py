@@ -58,7 +58,14 @@ def finished_run(tmp_path: Path) -> Path:
         ("--env Nowhere-v0", "--env Nowhere-v0: "),
         ("--env no_such_module:Env-v0", "--env no_such_module:Env-v0: "),
         ("--env Pendulum-v1", "Discrete"),
-        ("--env environments:DictObservations-v0", "Dict"),
+        ("--env environments:Mission-v0", "a part 'mission' that is Text"),
+        ("--env environments:RewardVectors-v0", "its rewards are vectors of 2 numbers"),
+        ("--env environments:OneStates-v0", "the nearest of its"),
+        ("--env environments:Mission-v0 --env-wrapper flat", "--env-wrapper flat: must be MODULE:FUNCTION"),
+        (
+            "--env environments:Mission-v0 --env-wrapper environments:without_mision",
+            "the nearest there is without_mission",
+        ),
         ("--env-args is_slippery", "--env-args is_slippery: must be NAME=VALUE"),
         ("--env-args gravity=3", "--env-args gravity=3: "),
         ("--hidden 64 0", "--hidden 64 0: every layer"),
@@ -172,6 +179,16 @@ def test_evaluate_plays_a_saved_network_and_writes_a_video(
     assert [path.suffix for path in video.iterdir()] == [".mp4"]
 
 
+@pytest.mark.parametrize("wrapper", [3, "no colon", ["a:b"], ""], ids=str)
+def test_a_damaged_wrapper_of_the_environment_is_named(
+    finished_run: Path, wrapper: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"settings": {"env": "CartPole-v1", "env_wrapper": wrapper}, "environment": {"solved_return": 475.0}}
+    (finished_run / "config.json").write_text(json.dumps(config))
+    assert run_main("evaluate", str(finished_run)) == 2
+    assert "its config.json is damaged (env_wrapper is" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("env_args", [["a"], "a=1", [3], ["a=1", "a=2"]], ids=str)
 def test_damaged_arguments_of_the_environment_are_named(
     finished_run: Path, env_args: object, capsys: pytest.CaptureFixture[str]
@@ -182,7 +199,9 @@ def test_damaged_arguments_of_the_environment_are_named(
     assert "its config.json is damaged" in capsys.readouterr().err
 
 
-def test_every_copy_of_an_environment_gets_arguments_a_number_and_global_streams_of_its_own(tmp_path: Path) -> None:
+def test_every_copy_of_an_environment_gets_arguments_a_wrapper_a_number_and_global_streams_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """2 actors of 2 environments have the numbers 0 to 3, the evaluator 4 to 103, the probe 104, evaluate those behind.
 
     Actors and evaluator are forked from one template that has imported torch.
@@ -190,13 +209,13 @@ def test_every_copy_of_an_environment_gets_arguments_a_number_and_global_streams
     run = tmp_path / "run"
     options = "--actors 2 --envs-per-actor 2 --hidden 8 --max-learner-steps 100 --evaluation-interval-learner-steps 100"
     arguments = ["--env", "environments:Draws-v0", "--env-args", f"folder={tmp_path}", "number={index}"]
+    arguments += ["--env-wrapper", "environments:first_two"]
     with launched(run, *arguments, *options.split(), environment={"PYTHONPATH": str(ROOT / "tests")}) as process:
         output, _ = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 0, output
-    assert json.loads((run / "config.json").read_text())["settings"]["env_args"] == [
-        f"folder={tmp_path}",
-        "number={index}",
-    ]
+    settings = json.loads((run / "config.json").read_text())["settings"]
+    assert settings["env_args"] == [f"folder={tmp_path}", "number={index}"]
+    assert settings["env_wrapper"] == "environments:first_two"
 
     file = tmp_path / "drawn.txt"
 
@@ -214,6 +233,7 @@ def test_every_copy_of_an_environment_gets_arguments_a_number_and_global_streams
         evaluated.append(drawn()[-2:])
         assert [line[0] for line in evaluated[-1]] == ["105", "106"]
     assert evaluated[0] == evaluated[1]
+    assert "network 2-8-2" in capsys.readouterr().out
 
 
 def test_a_killed_actor_is_replaced_and_an_interrupt_saves_even_where_it_arrives_ignored(tmp_path: Path) -> None:

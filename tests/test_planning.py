@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import environment_spec, random_arrays
-from run_folders import write_network
+from run_folders import change_config, write_network
 
 from common.config import BadInput, Config, NetworkConfig, RunConfig
 from common.params import layer_shapes
@@ -46,6 +47,27 @@ def test_a_network_of_another_environment_is_refused_by_both_sizes_and_its_name(
         f"--initial-params {run}: its network takes {size} numbers and knows {actions} actions, CartPole-v1 gives 4 "
         "and has 2; it was trained on another environment, LunarLander-v3; name a run on this one"
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "had"),
+    [
+        ({"env_wrapper": "my_wrappers:flat"}, "its run had --env-wrapper my_wrappers:flat"),
+        ({"env_args": ["size=3"]}, "its run had --env-args size=3"),
+        (
+            {"env_args": ["size=3"], "env_wrapper": "my_wrappers:flat"},
+            "its run had --env-args size=3 and --env-wrapper my_wrappers:flat",
+        ),
+    ],
+)
+def test_a_network_of_the_environment_made_otherwise_is_refused_with_the_options_of_its_run(
+    tmp_path: Path, setting: dict[str, Any], had: str
+) -> None:
+    run = write_network(tmp_path / "run", random_arrays(layer_shapes(8, (8, 8), 2), seed=1))
+    for name, value in setting.items():
+        change_config(run, "settings", name, value)
+    with pytest.raises(BadInput, match=f"; {had}$"):
+        plan_from(run, 8, 8)
 
 
 def test_without_a_config_beside_it_the_other_environment_has_no_name(tmp_path: Path) -> None:

@@ -63,8 +63,14 @@ WHERE = r"\(\S*broken_environments\.py:\d+\)$"
         ("OutsideDiscrete", r"step returned the observation -1, which is not in Discrete\(3\)"),
         ("TextFlags", "step returned terminated = 'no', a str; return True or False"),
         ("InterruptsWhenMade", "KeyboardInterrupt: the simulator asked for it " + WHERE),
+        (
+            "RewardVectors",
+            "its rewards are vectors of 2 numbers, and DQN needs one; weigh them in a wrapper, --env-wrapper",
+        ),
+        ("LeafNotFinite", "step returned an observation that is not finite in its part right: number 1 is inf"),
+        ("LeafOutside", r"reset returned the observation 3 in its part left, which is not in Discrete\(2\)"),
         ("NoSpace", "its observation_space is None; set it to a space of gymnasium.spaces"),
-        ("Missing", "use a registered Gymnasium id, or module:id"),
+        ("Missing", r"broken_environments registers no Missing-v0; (the nearest of its \d+ ids is|it has) "),
     ],
 )
 def test_an_environment_that_nothing_can_be_learnt_from_is_refused_in_one_line(name: str, expected: str) -> None:
@@ -81,6 +87,7 @@ def test_an_environment_that_nothing_can_be_learnt_from_is_refused_in_one_line(n
             "AboveItsBound",
             "step returned an observation outside its space: number 1 is 7.0, and its bounds",
         ),
+        ("LeafAboveItsBound", "step returned an observation outside its space in its part right: number 0 is 2.0, and"),
         ("CloseRaises", "close raised AttributeError: no window ("),
         ("BelowItsBound", "reset returned an observation outside its space: number 0 is -3.0, and its bounds are"),
     ],
@@ -88,6 +95,10 @@ def test_an_environment_that_nothing_can_be_learnt_from_is_refused_in_one_line(n
 def test_what_need_not_keep_it_from_learning_is_told_once(name: str, expected: str) -> None:
     (line,) = told_of(f"broken_environments:{name}-v0")
     assert expected in line
+
+
+def test_what_is_lost_in_float32_lies_not_outside() -> None:
+    assert told_of("broken_environments:RoundedAboveItsBound-v0") == []
 
 
 def test_what_it_printed_before_it_failed_is_told_with_the_reason() -> None:

@@ -9,7 +9,7 @@ from fakes import environment_spec
 
 from common.config import ActorConfig, BadInput, Config, LearnerConfig, ReplayConfig, resolve
 from common.types import EnvironmentSpec
-from driver.resources import FORKED_PROCESS_BYTES, MB, check_memory, replay_processes
+from driver.resources import FORKED_PROCESS_BYTES, MB, check_memory, replay_processes, word_on_rows
 
 ENVIRONMENT = environment_spec("CartPole-v1", observation_size=4)
 
@@ -118,3 +118,38 @@ def fits_into(config: Config, environment: EnvironmentSpec, megabytes: int) -> b
     except BadInput:
         return False
     return True
+
+
+FRAMES = environment_spec("frames", observation_size=210 * 160 * 3)._replace(image=(210, 160, 3))
+
+
+def test_images_start_with_their_price_and_what_takes_less() -> None:
+    config = Config(replay=ReplayConfig(replay_capacity_transitions=2000))
+    word = word_on_rows(config, FRAMES)
+    assert word is not None
+    assert word.startswith(
+        "--env frames: images of 210x160x3: a row takes 806 kB, and the ring 1,538 MB at "
+        "--replay-capacity-transitions 2000. There is no convolutional network here"
+    )
+    assert "gymnasium.wrappers.GrayscaleObservation and ResizeObservation in a function that --env-wrapper" in word
+    small = environment_spec("small", observation_size=32 * 32)._replace(image=(32, 32))
+    assert "images of 32x32: a row takes 8 kB" in str(word_on_rows(config, small))
+
+
+def test_large_observations_that_are_no_images_have_their_price_too() -> None:
+    states = environment_spec("states", observation_size=20_000)
+    assert str(word_on_rows(Config(), states)).startswith(
+        "--env states: observations of 20,000 numbers: a row takes 160 kB, and the ring 7,631 MB at "
+        "--replay-capacity-transitions 50000; a wrapper that keeps fewer"
+    )
+
+
+@pytest.mark.parametrize("size", [4, 10 * 10 * 4, 7 * 7 * 3, 944, 6000])
+def test_of_small_observations_nothing_is_said(size: int) -> None:
+    assert word_on_rows(Config(), environment_spec("small", observation_size=size)) is None
+
+
+def test_a_ring_that_images_make_too_large_is_refused_with_the_wrapper_that_helps() -> None:
+    config = resolve(Config(actor=ActorConfig(actors=1, envs_per_actor=1)), FRAMES.observation_size)
+    with pytest.raises(BadInput, match=r"transitions would fit, more of smaller observations, which --env-wrapper"):
+        check_memory(config, FRAMES, 8000 * MB)

@@ -111,7 +111,7 @@ def test_a_reward_of_one_element_is_taken_with_one_warning(reward: Any, kind: st
 @pytest.mark.parametrize(
     ("reward", "kind"),
     [
-        (np.array([1.5, 2]), "an ndarray of shape (2,)"),
+        (np.array([[1.5, 2]]), "an ndarray of shape (1, 2)"),
         (np.zeros(0), "an ndarray of shape (0,)"),
         ([], "a list of 0"),
         (None, "a NoneType"),
@@ -124,6 +124,41 @@ def test_a_reward_of_one_element_is_taken_with_one_warning(reward: Any, kind: st
 def test_what_is_no_single_number_is_no_reward(reward: Any, kind: str) -> None:
     message = refusal_of(register(reward=reward))
     assert f"{kind}; return one number, such as float(reward)" in message
+
+
+@pytest.mark.parametrize("reward", [np.array([1.5, 2, 0]), [1.5, 2, 0], (1, 2, 3)], ids=str)
+def test_a_vector_of_rewards_is_named_as_that_with_what_to_do(reward: Any) -> None:
+    message = refusal_of(register(reward=reward))
+    assert "its rewards are vectors of 3 numbers, and DQN needs one; weigh them in a wrapper, --env-wrapper" in message
+
+
+TREE = spaces.Dict(image=spaces.Box(0, 9, (2,), np.float32), rest=spaces.Tuple([spaces.Discrete(3), spaces.Text(4)]))
+
+
+@pytest.mark.parametrize(
+    ("observation", "reason"),
+    [
+        ({"image": [0, 1], "rest": (1, "a")}, None),
+        ({"rest": [np.int8(1), "a"], "image": (0.5, 1)}, None),
+        ({"image": [0, 1], "rest": (1, "a"), "more": 3}, None),
+        ({"image": [0, 1]}, "returned an observation without 'rest', which its observation space has"),
+        ({"image": [0, 1], "rest": (1,)}, "(part rest) returned an observation that is a tuple of 1, but its"),
+        ({"image": [0, 1], "rest": 1}, "(part rest) returned an observation that is an int, but its"),
+        ({"image": [0, 1, 2], "rest": (1, "a")}, "(part image) returned an observation of shape (3,), but its"),
+        ({"image": [0, 1], "rest": (1.5, "a")}, "(part rest) (part 0) returned an observation with the value 1.5"),
+        ([[0, 1], (1, "a")], "that is a list of 2, but its observation space is a Dict; return a dict with the keys"),
+    ],
+    ids=str,
+)
+def test_an_observation_that_is_a_tree_is_put_right_leaf_by_leaf(observation: Any, reason: str | None) -> None:
+    env_id = register(space=TREE, observation=observation)
+    if reason is not None:
+        assert reason in refusal_of(env_id)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        got = answer_of(env_id)[0]
+    assert TREE.contains(got)
 
 
 @pytest.mark.parametrize("flag", [True, np.bool_(True)])

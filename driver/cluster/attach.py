@@ -11,15 +11,18 @@ from driver.cluster.head import find_head
 from driver.session import RaySession, dashboard_url, init_ray
 
 
-def attach(address: str, env: str) -> RaySession:
-    """A running cluster; the module named in `env` travels along. Raises BadInput where it cannot be joined."""
+def attach(address: str, env: str, wrapper: str | None = None) -> RaySession:
+    """A running cluster, to which the modules named in `env` and `wrapper` travel along.
+
+    Raises BadInput where it cannot be joined.
+    """
     head = find_head(address)
     ray_version = head.knock()
     if ray_version != ray.__version__:
         raise BadInput(f"--address {address}: the cluster runs Ray {ray_version}, the driver {ray.__version__}")
     head.check_node_of_this_host()
     try:
-        context = init_ray(address=head.address, runtime_env=runtime_env(env))
+        context = init_ray(address=head.address, runtime_env=runtime_env(env, wrapper=wrapper))
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         reason = " ".join(str(error).split())[:300]
         raise BadInput(f"--address {address}: the Ray cluster there does not take this run in ({reason})") from None

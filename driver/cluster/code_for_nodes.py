@@ -20,15 +20,18 @@ _NOT_CODE = [
 ]  # fmt: skip
 
 
-def runtime_env(env: str, root: Path = ROOT) -> dict[str, Any]:
+def runtime_env(env: str, root: Path = ROOT, wrapper: str | None = None) -> dict[str, Any]:
     """For a driver that attaches. `env`: the environment's id, whose module travels along wherever it lies.
+
+    So does the module of `wrapper`.
 
     A submitted job brought its own, which has the working tree already.
     """
     settings = {"env_vars": dict(FOR_WORKERS)}
     if is_submitted_job():
         return settings
-    modules = [str(path) for path in _module_elsewhere(env, root)]
+    paths = [path for name in (env, wrapper or "") for path in _module_elsewhere(name, root)]
+    modules = list(dict.fromkeys(map(str, paths)))
     virtual_environments = [path.parent.name for path in root.glob("*/pyvenv.cfg")]
     return {
         **settings,
@@ -51,13 +54,13 @@ def is_submitted_job() -> bool:
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
-def _module_elsewhere(env: str, root: Path) -> list[Path]:
+def _module_elsewhere(name: str, root: Path) -> list[Path]:
     """The module's file or package, unless it is in the working tree or installed."""
-    module, separator, _ = env.partition(":")
+    module, separator, _ = name.partition(":")
     spec = find_spec(module.partition(".")[0]) if separator else None
     if spec is None or spec.origin is None:
         return []
     path = Path(spec.origin)
     path = path.parent if path.name == "__init__.py" else path
-    installed = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
+    installed = [sysconfig.get_path(scheme) for scheme in ("stdlib", "purelib", "platlib")]
     return [] if any(path.is_relative_to(folder) for folder in [str(root), *installed]) else [path]

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from common.observations import leaf_values
 from common.seeding import environment_seeds, seed_global_streams
 
 _MOST_STEPS = 10
@@ -48,24 +49,33 @@ def _play(env: gymnasium.Env[Any, Any], seeds: np.random.SeedSequence) -> Iterat
 
 def check_observation(space: spaces.Space[Any], observation: Any, method: str) -> Iterator[str]:
     """Yields warnings. Raises BrokenPromise on what cannot be learnt from."""
+    for leaf, value in leaf_values(space, observation):
+        yield from _check_leaf(leaf.space, value, method, f" in its part {leaf.name}" if leaf.name else "")
+
+
+def _check_leaf(space: spaces.Space[Any], observation: Any, method: str, where: str) -> Iterator[str]:
     values = np.asarray(observation)
     if space.shape is not None and values.shape != space.shape:
-        raise BrokenPromise(f"{method} returned an observation of shape {values.shape}; its space has {space.shape}")
+        raise BrokenPromise(
+            f"{method} returned an observation of shape {values.shape}{where}; its space has {space.shape}"
+        )
     if not np.isfinite(values.astype(np.float64)).all():
         raise BrokenPromise(
-            f"{method} returned an observation that is not finite: {_first(values, ~np.isfinite(values))}"
+            f"{method} returned an observation that is not finite{where}: {_first(values, ~np.isfinite(values))}"
         )
     if isinstance(space, spaces.Box):
-        outside = (values < space.low) | (values > space.high)
+        # As float32, which all observations become: the last digits of a float64 are no news.
+        with np.errstate(over="ignore"):
+            low, high, seen = (np.atleast_1d(array).astype(np.float32) for array in (space.low, space.high, values))
+        outside = (seen < low) | (seen > high)
         if outside.any():
-            index = tuple(int(axis[0]) for axis in np.nonzero(np.atleast_1d(outside)))
-            low, high = np.atleast_1d(space.low)[index], np.atleast_1d(space.high)[index]
+            index = tuple(int(axis[0]) for axis in np.nonzero(outside))
             yield (
-                f"{method} returned an observation outside its space: {_first(values, outside)}, and its bounds are "
-                f"[{low:g}, {high:g}]"
+                f"{method} returned an observation outside its space{where}: {_first(values, outside)}, and its bounds "
+                f"are [{low[index]:g}, {high[index]:g}]"
             )
     elif not space.contains(observation):
-        raise BrokenPromise(f"{method} returned the observation {observation}, which is not in {space}")
+        raise BrokenPromise(f"{method} returned the observation {observation}{where}, which is not in {space}")
 
 
 def _first(values: Any, chosen: Any) -> str:

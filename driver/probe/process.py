@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, TextIO
 
 from common.config import BadInput, Config, RunConfig
 from common.env_args import copies
-from common.environment import describe
+from common.environment import describe, own_class
 from common.hearing import format_warning, plain
 from common.seeding import seed_sequence
 from common.single_environment import make_single, shown_setting, why_not_made
@@ -189,17 +189,19 @@ def trial(run: RunConfig, copy: int, heard: Sequence[str]) -> Iterator[Environme
     `heard`: warnings, as they come.
     """
     try:
-        env = make_single(run.env, run.env_args, copy)
-        spec = describe(run.env, env, run.env_args)
+        env = make_single(run.env, run.env_args, copy, wrapper=run.env_wrapper)
+        spec = describe(run.env, env, run.env_args, run.env_wrapper)
     except BadInput as error:
         yield Failed(str(error))
         return
     except (Exception, KeyboardInterrupt) as error:  # a user's code may raise anything
         yield Failed(why_not_made(run.env, run.env_args, error))
         return
-    yield spec
+    own = own_class(spec, env, copy)
+    yield spec._replace(vectorised=own.used)
+    passed_over = [f"single ones side by side, and not its vectorised class: {own.why_not}"] if own.why_not else []
     try:
-        warned = try_out(env, seed_sequence(run.seed, "probe"))
+        warned = passed_over + try_out(env, seed_sequence(run.seed, "probe"))
     except (Exception, KeyboardInterrupt) as error:  # as above
         why = blame(error) if in_user_code(error) else " ".join(str(error).split()).removeprefix(f"{run.env}: ")
         yield Failed(f"{_setting(run)}: {why}")
@@ -258,4 +260,4 @@ def _end_with_the_driver(connection: Connection) -> None:
 
 
 def _setting(run: RunConfig) -> str:
-    return shown_setting(run.env, run.env_args)
+    return shown_setting(run.env, run.env_args, run.env_wrapper)
