@@ -8,8 +8,9 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import gymnasium
 import numpy as np
@@ -25,7 +26,6 @@ from common.run_files import CONFIG, METRICS, Q_NETWORK
 
 _EPISODES = 100
 _ROUNDING = 1e-6
-_WRAPPED = "benchmarks.environments_wrapped:"
 
 
 class Entry(NamedTuple):
@@ -39,6 +39,8 @@ class Entry(NamedTuple):
     below_optimum: float | None = None  # the bar is the optimum less this, where the environment states its model
     options: tuple[str, ...] = ()
     preset: str | None = None  # of presets/
+    wrapper: str | None = None  # MODULE:FUNCTION
+    to_register: str | None = None  # MODULE:FUNCTION that has to be called before gymnasium knows the id
 
 
 ENTRIES = (
@@ -54,15 +56,27 @@ ENTRIES = (
     Entry("FrozenLake8x8-v1", "FrozenLake8x8-v1", 500_000, below_optimum=0.05),
     Entry("CliffWalking-v1", "CliffWalking-v1", 100_000, below_optimum=0.0),
     # 5 steps are the fewest, each costs 0.9 / 100: 0.955 is the optimum.
-    Entry("MiniGrid-Empty-5x5", f"{_WRAPPED}Empty5x5Image-v0", 100_000, bar=0.9 * 0.955),
+    Entry(
+        "MiniGrid-Empty-5x5",
+        "minigrid:MiniGrid-Empty-5x5-v0",
+        100_000,
+        bar=0.9 * 0.955,
+        wrapper="minigrid.wrappers:ImgObsWrapper",
+    ),
     Entry("bsuite-catch", "shimmy:bsuite/catch-v0", 100_000, bar=0.9),
     # The return, where "score" is the pipes passed: 0.1 for each step alive and 1 for a pipe make some 4 without a
     # pipe, 7 with one, 11 with two, and 4.2 more with each further one.
     Entry("FlappyBird-v0", "flappy_bird_gymnasium:FlappyBird-v0", 500_000, bar=10),
-    Entry("MinAtar-Breakout-v1", f"{_WRAPPED}MinAtar/Breakout-v1", 400_000, bar=7.5),
-    Entry("Tetris", f"{_WRAPPED}TetrisFlat-v0", 200_000),
+    Entry(
+        "MinAtar-Breakout-v1",
+        "minatar:MinAtar/Breakout-v1",
+        400_000,
+        bar=7.5,
+        to_register="minatar.gym:register_envs",
+    ),
+    Entry("Tetris", "tetris_gymnasium.envs:tetris_gymnasium/Tetris", 200_000),
     Entry("Snake-v1", "gymnasium_snake_game:Snake-v1", 200_000),
-    Entry("MiniGrid-FourRooms", f"{_WRAPPED}FourRoomsImage-v0", 300_000),
+    Entry("MiniGrid-FourRooms", "minigrid:MiniGrid-FourRooms-v0", 300_000, wrapper="minigrid.wrappers:ImgObsWrapper"),
     Entry("stocks-v0", "gym_anytrading:stocks-v0", 200_000),
 )
 
@@ -146,7 +160,8 @@ def _row_of(task: Task) -> dict[str, Any]:
     """As kept from before, or anew."""
     entry = task.entry
     preset = [] if entry.preset is None else ["--config", str(task.build / "presets" / f"{entry.preset}.toml")]
-    options = ["--max-env-steps", str(entry.max_env_steps), *preset, *entry.options, *task.options]
+    wrapper = [] if entry.wrapper is None else ["--env-wrapper", entry.wrapper]
+    options = ["--max-env-steps", str(entry.max_env_steps), *preset, *wrapper, *entry.options, *task.options]
     asked = {"environment": entry.name, "env": entry.env, "seed": task.seed, "options": options}
     kept = task.folder / f"seed-{task.seed}.json"
     row = _kept(kept, asked | {"build": str(task.build)})
@@ -198,7 +213,7 @@ def _free(path: Path) -> Path:
 def _checked(entry: Entry, run: Path) -> dict[str, Any]:
     """The saved network on start states of its own, and when a look first reached the bar."""
     network = read_network(run / Q_NETWORK)
-    played: Played = play(network, lambda: gymnasium.make(entry.env, disable_env_checker=True), _EPISODES)
+    played: Played = play(network, lambda: make(entry), _EPISODES)
     model = stated_model(entry.env)
     exact = None if model is None else _exact(network, model)
     best = None if model is None else optimum(model)
@@ -220,6 +235,20 @@ def _checked(entry: Entry, run: Path) -> dict[str, Any]:
         "looks": len(looks),
         "best_look": max((row["evaluation_return"] for row in looks), default=None),
     }
+
+
+def make(entry: Entry) -> gymnasium.Env[Any, Any]:
+    """The environment as its package has it, wrapped."""
+    if entry.to_register is not None and entry.env.rpartition(":")[2] not in gymnasium.registry:
+        _named(entry.to_register)()
+    env: gymnasium.Env[Any, Any] = gymnasium.make(entry.env, disable_env_checker=True)
+    return env if entry.wrapper is None else cast("gymnasium.Env[Any, Any]", _named(entry.wrapper)(env))
+
+
+def _named(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    named: Callable[..., Any] = getattr(import_module(module), function)
+    return named
 
 
 def _exact(network: torch.nn.Sequential, model: StatedModel) -> float:

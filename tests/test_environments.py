@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import gymnasium
 import pytest
+from gymnasium import spaces
 from launching import ROOT
 from stub_build import asked, stub_build
 
-from benchmarks.environments import ENTRIES, Environments, chosen, measure_environments, number
+from benchmarks.environments import ENTRIES, Entry, Environments, chosen, make, measure_environments, number
 from common.config import BadInput
 from driver.settings_file import read_settings
 
@@ -78,11 +80,19 @@ def test_entries_of_gymnasium_exist_and_no_setting_depends_on_an_environments_na
         assert gymnasium.spec(entry.env).id == entry.env
         if entry.preset is not None:
             assert read_settings(str(ROOT / "presets" / f"{entry.preset}.toml")).values["env"] == entry.env
-    assert {option for entry in ENTRIES for option in entry.options if option.startswith("--")} <= {
-        "--no-stop-when-solved",
-        "--env-wrapper",
-        "--env-args",
-    }
+    assert {option for entry in ENTRIES for option in entry.options} == {"--no-stop-when-solved"}
+
+
+def register_late() -> None:
+    gymnasium.register("RegisteredLate-v0", entry_point="environments:Mission")
+
+
+def test_an_environment_is_played_through_its_wrapper_once_it_is_registered() -> None:
+    entry = Entry(
+        "x", "RegisteredLate-v0", 1, wrapper="environments:without_mission", to_register=f"{__name__}:register_late"
+    )
+    assert list(cast("spaces.Dict", make(entry).observation_space)) == ["a"]
+    assert list(cast("spaces.Dict", make(entry._replace(wrapper=None)).observation_space)) == ["a", "mission"]
 
 
 @pytest.mark.parametrize(
