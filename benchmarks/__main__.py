@@ -11,10 +11,12 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import subcommand
 
+from benchmarks.ablation import Ablation, measure_ablation
 from benchmarks.builds import Builds, measure_builds
 from benchmarks.cold import Cold, measure_cold
 from benchmarks.collection import Collection, measure_collection
 from benchmarks.cost_model import CostModel, measure_cost_model
+from benchmarks.environments import Environments, measure_environments
 from benchmarks.epsilon import Epsilon, measure_epsilon
 from benchmarks.learning import Learning, measure_learning
 from benchmarks.many_actors import ManyActors, measure_many_actors
@@ -35,6 +37,8 @@ from common.config import BadInput
 Benchmark = (
     Annotated[Solve, subcommand("solve")]
     | Annotated[Stability, subcommand("stability")]
+    | Annotated[Environments, subcommand("environments")]
+    | Annotated[Ablation, subcommand("ablation")]
     | Annotated[SamplesPerInsert, subcommand("samples-per-insert")]
     | Annotated[Epsilon, subcommand("epsilon")]
     | Annotated[Cold, subcommand("cold")]
@@ -56,6 +60,8 @@ Benchmark = (
 _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Solve: measure_solve,
     Stability: measure_stability,
+    Environments: measure_environments,
+    Ablation: measure_ablation,
     SamplesPerInsert: measure_samples_per_insert,
     Epsilon: measure_epsilon,
     Cold: measure_cold,

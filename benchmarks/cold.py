@@ -2,7 +2,7 @@
 
 Every side is a process of its own and its time is stamped here, by one clock: from just before the process is made
 until the line that says "solved" is read. Peers count as solved at a lower bar (`peer_looks.py`) and without the time
-of their looks; ours includes its looks.
+of their looks; ours includes its looks. When ours was over that lower bar is told beside it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import psutil
+import pyarrow.parquet as pq
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.launching import ROOT, new_folder, spread
+from benchmarks.peer_looks import SOLVED_RETURNS
 from common.config import BadInput
+from common.run_files import METRICS
 
 OURS = "ours"
 OURS_WITH_DASHBOARD = "ours, dashboard"
@@ -36,6 +39,7 @@ _IMPORTS = {  # what takes a side's start; ours first
     "stable-baselines3": "stable_baselines3",
     "rllib": "ray.rllib.algorithms.dqn",
 }
+_PEERS = {"CartPole-v1": ("tutorial", "stable-baselines3", "rllib"), "LunarLander-v3": ("stable-baselines3",)}
 _GRACE_SECONDS = 5.0  # for a look that is under way at the limit: its time does not count
 _EXIT_SECONDS = 30.0  # a process that was solved and is still there then is killed
 
@@ -48,8 +52,10 @@ class Cold:
     """Number of seeds."""
     first_seed: int = 0
     """The first of them; the others follow."""
-    peers: tuple[Literal["tutorial", "stable-baselines3", "rllib"], ...] = ("tutorial", "stable-baselines3", "rllib")
-    """Whom to compare with."""
+    env: Literal["CartPole-v1", "LunarLander-v3"] = "CartPole-v1"
+    """Environment."""
+    peers: tuple[Literal["tutorial", "stable-baselines3", "rllib"], ...] = ()
+    """Whom to compare with [all that have settings for the environment]."""
     limit_seconds: float = 200.0
     """A run that has not solved by then ends and counts as this many seconds; looks of peers not counted."""
     dashboard: bool = True
@@ -76,18 +82,28 @@ class Watched(NamedTuple):
 
 def measure_cold(settings: Cold) -> list[dict[str, Any]]:
     """One row for each side, with the run of every seed in it. Raises BadInput where a peer is not installed."""
-    for side in (OURS, *settings.peers):
+    peers = chosen_peers(settings)
+    for side in (OURS, *peers):
         import_once(side)
     folder = new_folder(settings.runs)
     dashboard = [OURS_WITH_DASHBOARD] if settings.dashboard else []
-    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in (OURS, *dashboard, *settings.peers)}
+    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in (OURS, *dashboard, *peers)}
     for seed in range(settings.first_seed, settings.first_seed + settings.seeds):
         for side, so_far in runs.items():
-            so_far.append(run_once(side, seed, settings.limit_seconds, folder))
+            so_far.append(run_once(side, settings.env, seed, settings.limit_seconds, folder))
             print(f"seed {seed}, {side}: {seconds_of(so_far[-1])} s", flush=True)
     rows = [summarize(side, of_side, runs[OURS]) for side, of_side in runs.items()]
     report(rows)
     return rows
+
+
+def chosen_peers(settings: Cold) -> tuple[str, ...]:
+    """Raises BadInput where one has no settings for the environment."""
+    known = _PEERS[settings.env]
+    for peer in settings.peers:
+        if peer not in known:
+            raise BadInput(f"--peers {peer}: has no settings for {settings.env}; these have: {', '.join(known)}")
+    return settings.peers or known
 
 
 def import_once(side: str) -> None:
@@ -100,10 +116,10 @@ def import_once(side: str) -> None:
         raise BadInput(f'{side}: {reason}; pip install -e ".[bench]" brings the peers, --peers chooses others')
 
 
-def run_once(side: str, seed: int, limit_seconds: float, folder: Path) -> dict[str, Any]:
+def run_once(side: str, env_id: str, seed: int, limit_seconds: float, folder: Path) -> dict[str, Any]:
     """Starts one side, watches it to its end, and leaves no process of it. Raises RuntimeError when it failed."""
     name = f"{side.replace(', ', '-')}-seed-{seed}"
-    command = command_line(side, seed, limit_seconds, folder / name)
+    command = command_line(side, env_id, seed, limit_seconds, folder / name)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     environment.pop("RAY_ADDRESS", None)  # everybody starts a Ray of their own
     with (folder / f"{name}.log").open("w") as log:
@@ -126,17 +142,44 @@ def run_once(side: str, seed: int, limit_seconds: float, folder: Path) -> dict[s
         said = "\n".join(watched.lines[-20:])
         errors = Path(log.name).read_text()[-2000:]
         raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}:\n{said}\n{errors}")
-    return {"seed": seed, **timed(watched, began, limit_seconds)}
+    figures = timed(watched, began, limit_seconds)
+    at_peers_bar = (
+        lower_bar_seconds(folder / name, env_id) if side in (OURS, OURS_WITH_DASHBOARD) else figures["seconds"]
+    )
+    if at_peers_bar is None or at_peers_bar > limit_seconds:
+        at_peers_bar = limit_seconds
+    return {"seed": seed, **figures, "at_peers_bar_seconds": at_peers_bar}
 
 
-def command_line(side: str, seed: int, limit_seconds: float, run_dir: Path) -> list[str]:
+def lower_bar_seconds(run: Path, env_id: str) -> float | None:
+    """When ours first had a look and a confirmation whose means are both at or above what solves it; None: never."""
+    if not (run / METRICS).exists():
+        return None
+    bar = SOLVED_RETURNS[env_id]
+    rows = pq.read_table(run / METRICS).to_pylist()
+    over = [row["seconds"] for row in rows if row["kind"] == "confirmation" and row["evaluation_return"] >= bar]
+    return min(over, default=None)
+
+
+def command_line(side: str, env_id: str, seed: int, limit_seconds: float, run_dir: Path) -> list[str]:
     """As a user types it."""
     if side in (OURS, OURS_WITH_DASHBOARD):
         dashboard = "--dashboard" if side == OURS_WITH_DASHBOARD else "--no-dashboard"
-        options = ["--actors", "8", dashboard, "--seed", str(seed), "--run-dir", str(run_dir.resolve())]
+        options = [
+            "--actors",
+            "8",
+            dashboard,
+            "--env",
+            env_id,
+            "--seed",
+            str(seed),
+            "--run-dir",
+            str(run_dir.resolve()),
+        ]
         return [sys.executable, "launch.py", *options]
     module = f"benchmarks.peer_{side.replace('-', '_')}"
-    return [sys.executable, "-m", module, "--seed", str(seed), "--limit-seconds", str(limit_seconds)]
+    of_env = ["--env", env_id, "--seed", str(seed)]
+    return [sys.executable, "-m", module, *of_env, "--limit-seconds", str(limit_seconds)]
 
 
 def watch(process: subprocess.Popen[str], limit_at: float) -> Watched:
@@ -217,6 +260,7 @@ def summarize(side: str, runs: list[dict[str, Any]], ours: list[dict[str, Any]])
         "seconds_median": median,
         "seconds_lowest": min(seconds),
         "seconds_highest": max(seconds),
+        "at_peers_bar_median": float(np.median([run["at_peers_bar_seconds"] for run in runs])),
         "ours_by_this": float(np.median([run["seconds"] for run in ours])) / median,
         "runs": runs,
     }
@@ -250,6 +294,10 @@ def report(rows: list[dict[str, Any]]) -> None:
     if OURS_WITH_DASHBOARD in by_side:
         more = by_side[OURS_WITH_DASHBOARD]["seconds_median"] - ours["seconds_median"]
         print(f"ours with the dashboard - without, of the medians: {more:+.1f} s")
+    for peer in [side for side in by_side if side not in (OURS, OURS_WITH_DASHBOARD)]:
+        ratio = ours["at_peers_bar_median"] / by_side[peer]["at_peers_bar_median"]
+        seconds = spread([run["at_peers_bar_seconds"] for run in ours["runs"]], ".1f")
+        print(f"ours at the peers' bar: {seconds} s; ours / {peer}, of the medians: {ratio:.2f}")
     report_seeds(rows)
 
 

@@ -19,13 +19,22 @@ ROOT = Path(__file__).resolve().parent.parent
 _TICK_SECONDS = 1.0
 
 
-def launch(options: Sequence[str], run_dir: Path) -> dict[str, Any]:
-    """The summary of one run, with `process_seconds` from start to exit. Raises RuntimeError when it failed."""
-    command = [sys.executable, str(ROOT / "launch.py"), *options, "--run-dir", str(run_dir)]
+class RunFailed(RuntimeError):  # noqa: N818  what became of a run, which may be the result of a measurement
+    """A run that exited with something else than 0. `reason`: its error, in one line."""
+
+    def __init__(self, command: Sequence[str], done: subprocess.CompletedProcess[str]) -> None:
+        super().__init__(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        lines = [line for line in (*done.stdout.splitlines(), *done.stderr.splitlines()) if line.strip()]
+        self.reason = next((line for line in lines if line.startswith("error")), f"exit code {done.returncode}")
+
+
+def launch(options: Sequence[str], run_dir: Path, build: Path = ROOT) -> dict[str, Any]:
+    """The summary of one run, with `process_seconds` from start to exit. Raises RunFailed."""
+    command = [sys.executable, str(build / "launch.py"), *options, "--run-dir", str(run_dir.resolve())]
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        raise RunFailed(command, done)
     summary: dict[str, Any] = json.loads((run_dir / "summary.json").read_text())
     return {**summary, "process_seconds": time.monotonic() - began}
 
@@ -75,3 +84,9 @@ def spread(values: Sequence[float | None], form: str = ",.0f") -> str:
     if not known:
         return "-"
     return f"{float(np.median(known)):{form}} [{min(known):{form}}, {max(known):{form}}]"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as the docs hold it."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,4 +1,4 @@
-"""What the peers of `benchmarks cold` share: when one has solved CartPole, what its looks cost, and the line it prints.
+"""What the peers of `benchmarks cold` share: when one has solved it, what its looks cost, and the line it prints.
 
 Imports nothing that a peer would not import anyway: its start is measured.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -18,19 +18,20 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from common.config import BadInput
 
-ENV_ID = "CartPole-v1"
-SOLVED_RETURN = 475.0
+CARTPOLE = "CartPole-v1"
+SOLVED_RETURNS = {CARTPOLE: 475.0, "LunarLander-v3": 200.0}
 EPISODES = 100
 
 Policy = Callable[[NDArray[np.float32]], NDArray[np.int64]]
-"""Greedy actions `[E]` for observations `[E, 4]`."""
+"""Greedy actions `[E]` for observations `[E, D]`."""
 
 
 class Looks:
     """The looks of one peer. Its clock runs from here, before the peer makes anything."""
 
-    def __init__(self, seed: int, limit_seconds: float) -> None:
+    def __init__(self, seed: int, limit_seconds: float, env_id: str = CARTPOLE) -> None:
         self.ended = False
+        self._env_id = env_id
         self._limit_seconds = limit_seconds
         self._generator = np.random.default_rng(np.random.SeedSequence(seed))
         self._began = time.monotonic()
@@ -39,7 +40,7 @@ class Looks:
     def look(self, policy: Policy, env_steps: int) -> bool:
         """Looks on fresh start states and prints the line. True where the peer ends: solved, or over its limit."""
         began = time.monotonic()
-        mean, solved = confirmed(policy, int(self._generator.integers(2**31)))
+        mean, solved = confirmed(policy, self._env_id, int(self._generator.integers(2**31)))
         now = time.monotonic()
         self._seconds += now - began
         self.ended = solved or now - self._began - self._seconds >= self._limit_seconds
@@ -48,16 +49,19 @@ class Looks:
         return self.ended
 
 
-def confirmed(policy: Policy, seed: int) -> tuple[float, bool]:
-    """The greedy mean over 100 episodes, and whether it is at or above 475 and so is that over 100 others."""
+def confirmed(policy: Policy, env_id: str, seed: int) -> tuple[float, bool]:
+    """The greedy mean over 100 episodes, and whether it is at or above the bar and so is that over 100 others."""
     first, second = (int(word) for word in np.random.SeedSequence(seed).generate_state(2))
-    mean = greedy_mean(policy, first)
-    return mean, mean >= SOLVED_RETURN and greedy_mean(policy, second) >= SOLVED_RETURN
+    bar = SOLVED_RETURNS[env_id]
+    mean = greedy_mean(policy, env_id, first)
+    return mean, mean >= bar and greedy_mean(policy, env_id, second) >= bar
 
 
-def greedy_mean(policy: Policy, seed: int) -> float:
-    """Mean return of the first episode of each of 100 environments."""
-    env = gymnasium.make_vec(ENV_ID, EPISODES, vectorization_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT)
+def greedy_mean(policy: Policy, env_id: str, seed: int) -> float:
+    """Mean return of 100 episodes, side by side."""
+    if gymnasium.spec(env_id).vector_entry_point is None:
+        return _greedy_mean_one_by_one(policy, env_id, seed)
+    env = gymnasium.make_vec(env_id, EPISODES, vectorization_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT)
     observation, _ = env.reset(seed=seed)
     returns = np.zeros(EPISODES)
     running = np.ones(EPISODES, dtype=np.bool_)
@@ -69,11 +73,31 @@ def greedy_mean(policy: Policy, seed: int) -> float:
     return float(returns.mean())
 
 
-def parse(description: str | None) -> argparse.Namespace:
-    """`seed` and `limit_seconds` of the command line."""
+def _greedy_mean_one_by_one(policy: Policy, env_id: str, seed: int) -> float:
+    """Where there is no vector class: none is stepped after its end, which would be most of the work."""
+    seeds = np.random.SeedSequence(seed).generate_state(EPISODES)
+    running = [gymnasium.make(env_id) for _ in range(EPISODES)]
+    seen = [env.reset(seed=int(own))[0] for env, own in zip(running, seeds, strict=True)]
+    total = 0.0
+    while running:
+        going: list[tuple[gymnasium.Env[Any, Any], Any]] = []
+        for env, action in zip(running, policy(np.stack(seen)), strict=True):
+            observation, reward, terminated, truncated, _ = env.step(int(action))
+            total += float(reward)
+            if terminated or truncated:
+                env.close()
+            else:
+                going.append((env, observation))
+        running, seen = [env for env, _ in going], [observation for _, observation in going]
+    return total / EPISODES
+
+
+def parse(description: str | None, env_ids: Sequence[str] = (CARTPOLE,)) -> argparse.Namespace:
+    """`seed`, `limit_seconds` and `env` of the command line; `env_ids`: those that the peer has settings for."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--seed", type=int, default=0, help="root of every random stream")
     parser.add_argument("--limit-seconds", type=float, default=200.0, help="gives up then, looks not counted")
+    parser.add_argument("--env", choices=env_ids, default=CARTPOLE, help="environment")
     return parser.parse_args()
 
 

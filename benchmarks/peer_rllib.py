@@ -12,7 +12,7 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.peer_looks import ENV_ID, Looks, not_installed, parse
+from benchmarks.peer_looks import CARTPOLE, Looks, not_installed, parse
 
 
 def main(seed: int, looks: Looks) -> None:
@@ -26,7 +26,7 @@ def main(seed: int, looks: Looks) -> None:
     ray.init(address="local", include_dashboard=False)
     config = (
         DQNConfig()
-        .environment(ENV_ID)
+        .environment(CARTPOLE)
         .env_runners(num_env_runners=0)
         .training(
             lr=5e-4,

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.peer_looks import ENV_ID, Looks, parse
+from benchmarks.peer_looks import CARTPOLE, Looks, parse
 
 REPLAY_CAPACITY = 5_000
 BATCH_SIZE = 64
@@ -30,7 +30,7 @@ def main(seed: int, looks: Looks) -> None:
     torch.set_num_threads(1)
     random.seed(seed)
     torch.manual_seed(seed)
-    env = gymnasium.make(ENV_ID)
+    env = gymnasium.make(CARTPOLE)
     online = nn.Sequential(nn.Linear(4, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 2))
     target = copy.deepcopy(online)
     optimizer = torch.optim.Adam(online.parameters(), lr=LEARNING_RATE)

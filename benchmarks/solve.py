@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
-import torch
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from tyro.conf import UseAppendAction
 
 from benchmarks.launching import launch, new_folder, spread
-
-CHECK_SEED = 1_000_000  # start states of the check: CHECK_SEED, CHECK_SEED + 1, ... on no training stream
+from benchmarks.playing import play, read_network
 
 
 @dataclass(frozen=True)
@@ -45,35 +42,12 @@ def measure_solve(settings: Solve) -> list[dict[str, Any]]:
         run = folder / f"seed-{seed}"
         options = ["--env", settings.env, "--seed", str(seed), "--no-dashboard", *settings.option]
         summary = launch(options, run)
-        returns = check_network(run / "q_network.pth", settings.env, settings.episodes)
+        network = read_network(run / "q_network.pth")
+        returns = play(network, lambda: gymnasium.make(settings.env), settings.episodes).returns
         rows.append({**summary, "check_return": float(returns.mean()), "check_std": float(returns.std(ddof=1))})
         print_row(rows[-1])
     report(rows, settings.env)
     return rows
-
-
-def check_network(path: Path, env_id: str, episodes: int) -> np.ndarray:
-    """Greedy returns `[episodes]` with nothing of this project: torch reads the file, gymnasium plays."""
-    state = list(torch.load(path, weights_only=True).values())
-    layers: list[torch.nn.Module] = []
-    for weight, bias in zip(state[::2], state[1::2], strict=True):
-        linear = torch.nn.Linear(weight.shape[1], weight.shape[0])
-        linear.load_state_dict({"weight": weight, "bias": bias})
-        layers += [linear, torch.nn.ReLU()]
-    network = torch.nn.Sequential(*layers[:-1])
-    env = gymnasium.make(env_id)
-    returns = np.zeros(episodes)
-    for episode in range(episodes):
-        observation, _ = env.reset(seed=CHECK_SEED + episode)
-        ended = False
-        while not ended:
-            with torch.no_grad():
-                q_values = network(torch.as_tensor(np.asarray(observation, dtype=np.float32).ravel()))
-            observation, reward, terminated, truncated, _ = env.step(int(q_values.argmax()))
-            returns[episode] += float(reward)
-            ended = terminated or truncated
-    env.close()
-    return returns
 
 
 def print_row(row: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from common.config import (
     ReplayConfig,
     RunConfig,
 )
+from driver.settings_file import SettingsFile, read_settings
 
 COMPARE_ENV_STEPS = 100_000
 
@@ -88,6 +90,8 @@ class Command:
     replay: Annotated[ReplayConfig, tyro.conf.arg(name="")]
     evaluator: Annotated[EvaluatorConfig, tyro.conf.arg(name="")]
     placement: Annotated[PlacementConfig, tyro.conf.arg(name="")]
+    settings_file: Annotated[str | None, tyro.conf.arg(name="config")] = None
+    """TOML or JSON file of settings, or a run's config.json; the command line wins."""
     command: (
         Annotated[Train, subcommand("train")]
         | Annotated[Plot, subcommand("plot")]
@@ -104,19 +108,45 @@ class Command:
 
 def parse(arguments: Sequence[str]) -> Command:
     """The command asked for. Exits with 2 and a message on unknown or malformed options. Raises BadInput."""
-    given = [argument for argument in arguments if argument.partition("=")[0].replace("_", "-") == "--env-args"]
-    if len(given) > 1:  # tyro would take the last without a word
+    # tyro would take the last without a word
+    if len(_given(arguments, "--env-args")) > 1:
         raise BadInput("--env-args: given twice; name all arguments after one, such as --env-args a=1 b=2")
-    command = _parse(arguments, Config())
-    if isinstance(command.command, Compare):  # same options, other defaults
-        replay = ReplayConfig(max_env_steps=COMPARE_ENV_STEPS)
-        defaults = dataclasses.replace(Config(), replay=replay, evaluator=EvaluatorConfig(stop_when_solved=False))
-        command = _parse(arguments, defaults)
+    files = _given(arguments, "--config")
+    if len(files) > 1:
+        raise BadInput("--config: given twice; put all settings into one file")
+    file = read_settings(files[0]) if files and files[0] is not None else SettingsFile("", {})
+    try:
+        command = _parse(arguments, file.over(Config()))
+        if isinstance(command.command, Compare):  # same options, other defaults
+            replay = ReplayConfig(max_env_steps=COMPARE_ENV_STEPS)
+            defaults = dataclasses.replace(Config(), replay=replay, evaluator=EvaluatorConfig(stop_when_solved=False))
+            command = _parse(arguments, file.over(defaults))
+        _ = command.config  # refuses sections that do not fit each other
+    except BadInput as error:
+        raise BadInput(_whose(str(error), file, arguments)) from None
     if isinstance(command.command, Plot) and not command.command.runs:
         raise BadInput("no run folder given; name one or more, such as runs/20260101-120000-CartPole-v1-0")
     if isinstance(command.command, Evaluate) and command.command.episodes < 1:
         raise BadInput(f"--episodes {command.command.episodes}: must be a whole number of at least 1")
     return command
+
+
+def _given(arguments: Sequence[str], option: str) -> list[str | None]:
+    """What follows each appearance of the option; None where nothing does."""
+    found: list[str | None] = []
+    for argument, following in itertools.zip_longest(arguments, arguments[1:]):
+        name, equals, value = argument.partition("=")
+        if name.replace("_", "-") == option:
+            found.append(value if equals else following)
+    return found
+
+
+def _whose(refusal: str, file: SettingsFile, arguments: Sequence[str]) -> str:
+    """The refusal of a setting, after the name of the file where it stands there and not on the command line."""
+    setting = refusal.partition(" ")[0]
+    name = setting.removeprefix("--").replace("-", "_")
+    is_files = name in file.values and not _given(arguments, setting)
+    return f"--config {file.name}: {refusal.removeprefix('--')}" if is_files else refusal
 
 
 def _parse(arguments: Sequence[str], defaults: Config) -> Command:
@@ -140,7 +170,8 @@ def _sections(of: Config | Command) -> dict[str, Any]:
 def _about_unknown(argument: str) -> str:
     name = argument.split("=", maxsplit=1)[0].replace("_", "-")
     sections = [*typing.get_type_hints(Config).values(), Plot, Evaluate, Compare, Status]
-    known = [f"--{field.name.replace('_', '-')}" for section in sections for field in dataclasses.fields(section)]
+    known = ["--config"]
+    known += [f"--{field.name.replace('_', '-')}" for section in sections for field in dataclasses.fields(section)]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     nearest = f"the nearest known option is {near[0]}" if near else "launch.py --help lists what is known"
     return f"{argument}: unknown; {nearest}"

@@ -15,12 +15,14 @@ from common.paths import user_path
 from common.types import EnvironmentSpec
 from driver import resources
 from driver.embedded.workers.handle import entry_program
+from driver.reporting.run_folder import flat_settings
 
 
 class Plan(NamedTuple):
     """A run that can work: settings as resolved, and what was found out for them."""
 
     config: Config
+    filled_in: tuple[str, ...]  # names of settings that nobody gave and others decide
     environment: EnvironmentSpec
     rows_per_call: int  # of the learner's sample calls
     solved_return: float | None
@@ -29,13 +31,15 @@ class Plan(NamedTuple):
 
 def make_plan(config: Config, environment: EnvironmentSpec, embedded: bool) -> Plan:
     """Checks everything that can be checked before anything starts. Raises BadInput."""
-    config = resolve(config, environment.observation_size)
+    asked, config = config, resolve(config, environment.observation_size)
+    before, after = flat_settings(asked), flat_settings(config)
     if embedded:
         each = resources.FORKED_PROCESS_BYTES if entry_program() else resources.PROCESS_BYTES
         resources.check_memory(config, environment, resources.available_memory(), each)
     solved_return = config.evaluator.solved_return
     return Plan(
         config=config,
+        filled_in=tuple(name for name in after if before[name] is None and after[name] is not None),
         environment=environment,
         rows_per_call=rows_per_call(config, environment.observation_size),
         solved_return=environment.reward_threshold if solved_return is None else solved_return,

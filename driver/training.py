@@ -129,7 +129,7 @@ def run_once(
         display.say(line, style="yellow")
 
     with closing(RunFolder(path, plan.config.run.tensorboard, warn, _reserve_bytes(plan))) as folder:
-        folder.write_config(plan.config, plan.environment, plan.solved_return)
+        folder.write_config(plan.config, plan.environment, plan.solved_return, plan.filled_in)
         display.say(f"run folder: {shown(path)}")
         if is_submitted_job() and Path.cwd() in path.parents:
             display.say(

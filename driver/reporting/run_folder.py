@@ -13,7 +13,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,17 @@ class RunFolder:
         if tensorboard:
             self._try(TENSORBOARD, self._open_event_file)
 
-    def write_config(self, config: Config, environment: EnvironmentSpec, solved_return: float | None) -> None:
-        """Every setting as resolved, and what the run was made with."""
+    def write_config(
+        self,
+        config: Config,
+        environment: EnvironmentSpec,
+        solved_return: float | None,
+        filled_in: Sequence[str] = (),
+    ) -> None:
+        """Every setting as resolved, and what the run was made with. `filled_in`: what follows from other settings."""
         content = {
             "settings": flat_settings(config),
+            "filled_in": filled_in,
             "environment": {
                 "observation_size": environment.observation_size,
                 "action_count": environment.action_count,
