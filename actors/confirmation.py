@@ -22,14 +22,15 @@ _FIRST_SHARE, _LAST_SHARE = 0.3, 0.5  # of an attempt's error: clear cases pass 
 class Confirmation:
     """One attempt: `add` the returns of `episodes` fresh ones until it is decided."""
 
-    def __init__(self, threshold: float, attempt: int, look: NDArray[np.float64], evaluation_episodes: int) -> None:
-        """`attempt` counts from 1 within a run. `look`: the returns that made the candidate; only their spread counts.
+    def __init__(self, threshold: float, attempt: int, alike: NDArray[np.float64], evaluation_episodes: int) -> None:
+        """`attempt` counts from 1 within a run. `alike`: returns of this candidate's look and of those before it.
 
+        Only their spread counts: by then rare bad episodes have been seen, which some fresh ones may lack.
         A round has as many episodes as a look, but at least 100.
         """
         self._threshold = threshold
         self._attempt = attempt
-        self._look = look
+        self._alike = alike
         self.episodes = max(_LEAST_EPISODES, evaluation_episodes)  # in each round
         self._rounds = max(1, _MOST_EPISODES // self.episodes)
         self._round = 0
@@ -43,7 +44,7 @@ class Confirmation:
         self._round += 1
         self.returns = np.concatenate([self.returns, returns])
         self.confidence = 1 - 2 * allowed_error(self._attempt, self._round, self._rounds)
-        self.summary = summary = summarize_skewed(self.returns, self._look, self.confidence)
+        self.summary = summary = summarize_skewed(self.returns, self._alike, self.confidence)
         standard_error = summary.std / float(np.sqrt(self.returns.size))
         if summary.interval_low >= self._threshold:
             self.solved = True

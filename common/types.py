@@ -143,7 +143,7 @@ class Look(NamedTuple):
     kind: LookKind
     version: int  # learner steps
     env_steps: int  # of the params evaluated
-    seed: int  # the look's own draw from the evaluator's stream
+    seed: int  # the draw from the evaluator's stream for this look alone; of a confirmation that of its first round
     returns: NDArray[np.float64]  # [episodes]; what it had reached of one that did not end
     unended: int  # episodes that did not end within the limit
     longest_env_steps: int  # of an episode; those that did not end had as many

@@ -17,7 +17,11 @@ _THROUGHPUT = (
 )  # fmt: skip
 _LEARNING = ("recent_return", "epsilon", "loss", "mean_q", "mean_abs_td_error", "learning_rate", "target_syncs")
 _LAG_PREFIXES = ("policy_lag_", "params_delay_")
-_OF_LOOKS = {"look": "evaluation", "confirmation": "confirmation"}  # a row's kind -> its group
+_OF_LOOKS = {
+    "look": "evaluation",
+    "second_look": "second_look",
+    "confirmation": "confirmation",
+}  # a row's kind -> its group
 _OF_LOOKS_PASSED_OVER = ("seconds", "env_steps", "evaluation_seed")
 _PASSED_OVER = ("evaluation_return",)  # it is in the rows of looks, where it belongs to other environment steps
 
