@@ -21,7 +21,7 @@ class Copies:
     """Makes them when they are first needed, and anew when many more or far fewer are wanted.
 
     Before the first it makes one copy and then two: what the second takes in memory and time is what each takes,
-    without what is imported and loaded for all. Every copy takes every step, so that one to spare costs as if it played.
+    without what is imported and loaded for all. Every copy takes every step: one to spare costs as much.
     """
 
     def __init__(
