@@ -15,6 +15,7 @@ from common.statistics import Summary, summarize_skewed
 
 _LEAST_EPISODES = 100  # in a round: fewer say little about rare bad ones
 _MOST_EPISODES = 1_000  # of an attempt
+_MOST_ALIKE = 2_000  # the last ones; earlier candidates were others
 _ERROR = 0.025  # of all attempts of a run together
 _FIRST_SHARE, _LAST_SHARE = 0.3, 0.5  # of an attempt's error: clear cases pass at once, hard ones in the end
 
@@ -30,7 +31,7 @@ class Confirmation:
         """
         self._threshold = threshold
         self._attempt = attempt
-        self._alike = alike
+        self._alike = alike[-_MOST_ALIKE:]
         self.episodes = max(_LEAST_EPISODES, evaluation_episodes)  # in each round
         self._rounds = max(1, _MOST_EPISODES // self.episodes)
         self._round = 0
