@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from analysis.saved_run import how_good
 from common.config import Config
 from common.run_files import CURVE, LAST_Q_NETWORK, Q_NETWORK, TENSORBOARD, TIMELINE
 from common.types import EnvironmentSpec, Kept
@@ -117,21 +118,10 @@ def _about_network(summary: dict[str, Any]) -> str:
         return f"{Q_NETWORK} is the confirmed network, of learner step {version:,}"
     if summary["saved_as"] == "best":
         return (
-            f"{Q_NETWORK} is the best network seen, of learner step {version:,}: {_how_good(summary)}; the newest is "
+            f"{Q_NETWORK} is the best network seen, of learner step {version:,}: {how_good(summary)}; the newest is "
             f"{LAST_Q_NETWORK}"
         )
     return f"{Q_NETWORK} is the newest network, of learner step {version:,}"
-
-
-def _how_good(summary: dict[str, Any]) -> str:
-    """The best network, by what had no part in its choice where there is that."""
-    if summary["confirmation_return"] is None:
-        return f"{summary['evaluation_return']:.1f} in its only look"
-    low, high = summary["confirmation_interval"]
-    return (
-        f"{summary['confirmation_return']:.1f} [{low:.1f}, {high:.1f}] in {summary['confirmation_episodes']:,} fresh "
-        "episodes"
-    )
 
 
 def _verdict(summary: dict[str, Any], env: str, goal: float | None) -> str:

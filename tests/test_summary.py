@@ -44,7 +44,7 @@ def test_the_best_is_told_with_what_it_reached_on_fresh_episodes(tmp_path: Path)
     assert summary["confirmation_confidence"] == 0.95
     assert summary["last_evaluation_return"] == 66.0
     assert line.endswith(
-        "q_network.pth is the best network seen, of learner step 300: 181.0 [171.0, 191.0] in 100 fresh episodes; the "
+        "q_network.pth is the best network seen, of learner step 300: 181.0 [171.0, 191.0] on fresh episodes; the "
         "newest is last_q_network.pth"
     )
 
