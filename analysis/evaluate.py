@@ -23,8 +23,11 @@ from common.statistics import summarize
 from common.types import EnvironmentSpec
 
 
-def evaluate_run(run: Path, episodes: int, seed: int, video: Path | None) -> None:
-    """`launch.py evaluate`: prints mean, spread and 95 % interval. Raises BadInput on a missing or damaged run."""
+def evaluate_run(run: Path, episodes: int, seed: int, video: Path | None, console: Console | None = None) -> None:
+    """`launch.py evaluate`: prints mean, spread and 95 % interval. Raises BadInput on a missing or damaged run.
+
+    `console`: where a terminal sees how far it is; standard error, so that the figures alone go into a file.
+    """
     config = read_config(run, "evaluate")
     args, index = _arguments(run, config["settings"])
     arrays = read_network(run, "evaluate")
@@ -42,7 +45,7 @@ def evaluate_run(run: Path, episodes: int, seed: int, video: Path | None) -> Non
 
         start = environment_seeds(seed_sequence(seed, "evaluate", index=1), 1)[0]
         recorded = record(q_function, environment, index, start, video, limit)
-    played = play(q_function, environment, index, episodes, seed, limit)
+    played = play(q_function, environment, index, episodes, seed, limit, console or Console(stderr=True))
     print(f"{environment.id}, network {describe({name: array.shape for name, array in arrays.items()})}, from {run}")
     print(f"{episodes} greedy episode{'s' if episodes > 1 else ''}, seed {seed}")
     for line in _lines(played, config["environment"]["solved_return"]):
@@ -66,7 +69,13 @@ def _arguments(run: Path, settings: dict[str, Any]) -> tuple[tuple[str, ...], in
 
 
 def play(
-    q_function: QFunction, environment: EnvironmentSpec, first_index: int, episodes: int, seed: int, limit: StepLimit
+    q_function: QFunction,
+    environment: EnvironmentSpec,
+    first_index: int,
+    episodes: int,
+    seed: int,
+    limit: StepLimit,
+    console: Console,
 ) -> Played:
     """So many greedy episodes on copies from number `first_index` on; the seed's own stream draws all start states.
 
@@ -75,7 +84,6 @@ def play(
     start = int(np.random.default_rng(seed_sequence(seed, "evaluate")).integers(2**63))
     streams = seed_sequence(seed, "evaluate", index=2)
     copies = Copies(lambda count: VectorEnvironment(environment.id, count, environment.args, first_index, streams))
-    console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("episodes", total=episodes)
         played = greedy_episodes(
