@@ -45,6 +45,7 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
     import ray
 
     from actors.actor import Actor
+    from actors.copies import Copies
     from actors.evaluator import Evaluator
     from common.env_args import copies
     from common.environment import VectorEnvironment
@@ -80,18 +81,20 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
 
     def create_evaluator() -> Any:
         return create(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP, **place.evaluator()).remote(
-            lambda episodes: VectorEnvironment(
-                environment.id,
-                episodes,
-                environment.args,
-                first_index,
-                seed_sequence(seed, "evaluator", index=1),
-                environment.wrapper,
-                environment.vectorised,
+            config.evaluator,
+            Copies(
+                lambda count: VectorEnvironment(
+                    environment.id,
+                    count,
+                    environment.args,
+                    first_index,
+                    seed_sequence(seed, "evaluator", index=1),
+                    environment.wrapper,
+                    environment.vectorised,
+                )
             ),
             layer_shapes(environment.observation_size, hidden, environment.action_count),
             seed_sequence(seed, "evaluator"),
-            config.evaluator.evaluation_interval_learner_steps,
             plan.solved_return,
             time_limit=environment.max_episode_steps,
         )

@@ -1,42 +1,63 @@
-"""Evaluator: plays the newest params greedily while training goes on, and says when they solve the environment.
+"""Evaluator: plays the newest params greedily while training goes on, says when they solve it, and keeps the best.
 
 In:   take(message)          params broadcast by the learner at each target sync
-Out:  next_looks(seen)       to the driver, as soon as there is one: every look and confirmation
-      newest()               the params that the driver saves at the end
-      report(longest)        how long training episodes are, and back where its time went and what was heard
+Out:  next_looks(seen)       to the driver, as soon as there is one: every look, and the params to save by them
+      newest()               the params that the driver saves as the last ones
+      report(longest, mean)  how long training episodes are, and back where its time went and what is to be told
 
-A look is 100 episodes on start states of its own seed. Mean at or above the threshold makes the version a candidate;
-100 further episodes on a fresh seed confirm it when the lower end of the 95 % interval of their mean is there too.
-Episodes that do not end within a limit (actors/greedy.py) count with what they reached.
+A look is some greedy episodes on start states of its own seed. Mean at or above the threshold makes the version a
+candidate, and fresh episodes decide on it (actors/confirmation.py). Else, what seems the best so far is looked at again
+on fresh episodes (actors/best.py). Slow environments have fewer and rarer looks (actors/pace.py), and fewer copies
+(actors/copies.py). Episodes that do not end within a limit (actors/greedy.py) count with what they reached.
 Run by the driver as a Ray actor: `run` occupies its thread, the rest comes in on others.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from actors.greedy import Environments, Played, StepLimit, greedy_returns
+from actors.best import BestSeen
+from actors.confirmation import Confirmation
+from actors.greedy import Environments, Played, StepLimit, greedy_episodes, together
+from actors.pace import Pace
 from actors.policy import QFunction
-from common.env_args import EVALUATOR_COPIES
+from common.config import EvaluatorConfig
 from common.hearing import Hearing, listening
 from common.params import check_arrays, decode
-from common.statistics import summarize
+from common.statistics import Summary, summarize
 from common.time_use import ACTIVITIES, TimeUse
-from common.types import Look, Params
+from common.types import Kept, Look, LookKind, Params
 
-EPISODES_PER_LOOK = EVALUATOR_COPIES  # one in each
 _REPLY_SECONDS = 1.0  # next_looks answers within this time, news or not
+_LAST_SECONDS = 3.0  # for what is looked at after the end; the driver waits a second longer
+_LOOK_CONFIDENCE = 0.95
+
+
+class EpisodeCopies(Protocol):
+    """Where greedy episodes are played."""
+
+    note: str | None
+    step_seconds: float
+
+    def measure(self) -> None:
+        """See Copies."""
+        ...
+
+    def for_episodes(self, episodes: int) -> Environments:
+        """See Copies."""
+        ...
 
 
 class LooksReply(NamedTuple):
-    """Looks that the caller has not seen, and the confirmed params if one of these confirmed them."""
+    """Looks that the caller has not seen, and what is to be saved if one of these changed that."""
 
     looks: list[Look]
-    confirmed: Params | None
+    kept: Kept | None
 
 
 class EvaluatorReport(NamedTuple):
@@ -44,6 +65,7 @@ class EvaluatorReport(NamedTuple):
 
     seconds: dict[str, float]  # by activity, see common/time_use.py
     heard: tuple[str, ...]  # what its environments print and warn of, see common/hearing.py
+    notes: tuple[str, ...] = ()  # what the user should know of its looks
 
 
 class Evaluator:
@@ -51,32 +73,39 @@ class Evaluator:
 
     def __init__(
         self,
-        make_environments: Callable[[int], Environments],
+        config: EvaluatorConfig,
+        copies: EpisodeCopies,
         shapes: dict[str, tuple[int, ...]],
         seeds: np.random.SeedSequence,
-        interval_learner_steps: int,
         solved_return: float | None,
         time_limit: int | None = None,
         reply_seconds: float = _REPLY_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`solved_return` None: nothing is ever a candidate. `make_environments` gets the number of episodes.
+        """`solved_return` None: nothing is ever a candidate.
 
         `time_limit`: the environment's own, in environment steps, if it has one.
         """
-        self._make_environments = make_environments
+        self._config = config
+        self._copies = copies
         self._shapes = shapes
         self._rng = np.random.default_rng(seeds)
-        self._interval = interval_learner_steps
         self._solved_return = solved_return
         self._limit = StepLimit(time_limit)
         self._reply_seconds = reply_seconds
-        self._environments: Environments | None = None
+        self._clock = clock
+        self._pace = Pace(config.evaluation_episodes, clock)
         self._time_use = TimeUse(ACTIVITIES["evaluator"])
         self._hearing = Hearing()
-        self._next_due = interval_learner_steps
+        self._next_due = config.evaluation_interval_learner_steps
+        self._attempts = 0
+        self._of_candidates = np.zeros(0)  # returns of all that were candidates so far
+        self._mean_training_episode = 0.0
         self._changed = threading.Condition()  # guards what follows
         self._newest: Params | None = None
-        self._confirmed: Params | None = None
+        self._best = BestSeen()
+        self._kept: Kept | None = None
+        self._kept_by = -1  # number of the look
         self._looks: list[Look] = []  # from number `_first_number` on; the driver has the ones before
         self._first_number = 0
         self._looked_version = -1  # of the last look
@@ -92,13 +121,24 @@ class Evaluator:
         with listening(self._hearing):
             self._run()
 
-    def evaluate(self, params: Params) -> None:
-        """One look; for a candidate the confirmation too, once in a run."""
-        look = self._look(params, confirmation=False)
-        if look is None or self._solved_return is None or self._confirmed is not None:
+    def evaluate(self, params: Params, seconds: float | None = None) -> None:
+        """One look; for a candidate the confirmation, until there was one, or else a second look at the best if due.
+
+        `seconds`: that a look may take, at the end of the run; then the second one is due in any case.
+        """
+        look = self._look_at(params, seconds)
+        if look is None:
             return
-        if look.mean >= self._solved_return:
-            self._look(params, confirmation=True)
+        with self._changed:
+            due = self._best.looked(params, look)
+            self._append(look)
+        if self._solved_return is not None and look.mean >= self._solved_return and not self._best.confirmed:
+            self._confirm(params, look, self._solved_return)
+            due = None
+        if seconds is not None:
+            due = self._best.challenger
+        if due is not None:
+            self._look_again(due, seconds)
 
     def take(self, message: bytes) -> None:
         """`set_params` with encoded ones."""
@@ -119,21 +159,23 @@ class Evaluator:
             del self._looks[: max(0, seen - self._first_number)]
             self._first_number = max(seen, self._first_number)
             self._changed.wait_for(lambda: self._ended or len(self._looks) > 0, timeout=self._reply_seconds)
-            solved = any(look.solved for look in self._looks)
-            return LooksReply(looks=list(self._looks), confirmed=self._confirmed if solved else None)
+            changed = self._kept_by >= self._first_number
+            return LooksReply(looks=list(self._looks), kept=self._kept if changed else None)
 
     def newest(self) -> Params | None:
         """The newest params broadcast; None before the first."""
         with self._changed:
             return self._newest
 
-    def report(self, longest_training_episode: int) -> EvaluatorReport:
-        """How it is doing. Takes the length, in environment steps, that looks are bounded by."""
+    def report(self, longest_training_episode: int, mean_training_episode: float) -> EvaluatorReport:
+        """How it is doing. Takes lengths in environment steps: one bounds looks, the other plans them."""
         self._limit.ended_after(longest_training_episode)
-        return EvaluatorReport(self._time_use.seconds, self._hearing.lines)
+        self._mean_training_episode = mean_training_episode
+        notes = tuple(note for note in (self._copies.note, self._pace.note) if note is not None)
+        return EvaluatorReport(self._time_use.seconds, self._hearing.lines, notes)
 
     def stop(self, final_look: bool) -> None:
-        """Ends `run`, in the middle of a look if need be; with `final_look` after one at the newest params."""
+        """Ends `run`, in the middle of a look if need be; with `final_look` after what is still to be looked at."""
         with self._changed:
             self._stopping = True
             self._final_look = final_look
@@ -141,60 +183,118 @@ class Evaluator:
 
     def _run(self) -> None:
         self._time_use.begin()
+        self._pace.begin()
         while (params := self._wait_for_due()) is not None:
             self._time_use.spent("waiting")
             self.evaluate(params)
             self._time_use.spent("looking")
         self._time_use.spent("waiting")
-        if self._final_look and self._newest is not None and self._newest.version > self._looked_version:
+        if self._final_look:
             self._stopping = False
-            self.evaluate(self._newest)
+            self._look_for_the_last_time()
             self._time_use.spent("looking")
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def _wait_for_due(self) -> Params | None:
+        """Until the pace allows it, too; what is newest by then."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._stopping or (self._newest is not None and self._newest.version >= self._next_due)
             )
+            self._changed.wait_for(lambda: self._stopping, timeout=max(0.0, self._pace.wait_seconds()))
             if self._stopping:
                 return None
             assert self._newest is not None
-            self._next_due = (self._newest.version // self._interval + 1) * self._interval
+            interval = self._config.evaluation_interval_learner_steps
+            self._next_due = (self._newest.version // interval + 1) * interval
             return self._newest
 
-    def _look(self, params: Params, confirmation: bool) -> Look | None:
-        """None if stopped before its end."""
-        if self._environments is None:
-            self._environments = self._make_environments(EPISODES_PER_LOOK)
-        seed = int(self._rng.integers(2**63))
-        q_function = QFunction(params.arrays)
-        played = greedy_returns(q_function, self._environments, seed, self._limit, lambda: self._stopping)
-        return None if played is None else self._record(params, confirmation, seed, played)
+    def _look_for_the_last_time(self) -> None:
+        """At the newest params, and again at the best if nobody has."""
+        challenger = self._best.challenger
+        seconds = _LAST_SECONDS if challenger is None else _LAST_SECONDS / 2
+        if self._newest is not None and self._newest.version > self._looked_version:
+            self.evaluate(self._newest, seconds)
+        elif challenger is not None:
+            self._look_again(challenger, seconds)
 
-    def _record(self, params: Params, confirmation: bool, seed: int, played: Played) -> Look:
-        summary = summarize(played.returns)
-        threshold = self._solved_return
-        look = Look(
-            version=params.version,
-            env_steps=params.env_steps,
-            confirmation=confirmation,
-            seed=seed,
-            returns=played.returns,
-            unended=played.unended,
-            longest_env_steps=played.longest_env_steps,
-            mean=summary.mean,
-            std=summary.std,
-            interval_low=summary.interval_low,
-            interval_high=summary.interval_high,
-            solved=confirmation and threshold is not None and summary.interval_low >= threshold,
-        )
+    def _look_at(self, params: Params, seconds: float | None) -> Look | None:
+        """None if stopped before its end."""
+        self._copies.measure()
+        began = self._clock()
+        episodes = self._pace.episodes(self._copies.step_seconds, self._mean_training_episode, seconds)
+        seed = self._draw_seed()
+        played = self._play(params, episodes, seed)
+        if played is None:
+            return None
+        self._pace.looked(episodes, self._clock() - began)
+        return _look("look", params, seed, played, summarize(played.returns, _LOOK_CONFIDENCE), _LOOK_CONFIDENCE)
+
+    def _look_again(self, best: Kept, seconds: float | None) -> None:
+        """At what seems the best, on fresh episodes."""
+        fresh = self._look_at(best.params, seconds)
+        if fresh is not None:
+            self._take_fresh(best.params, best.look, fresh._replace(kind="second_look"))
+
+    def _confirm(self, params: Params, look: Look, threshold: float) -> None:
+        """Fresh episodes until it is decided; nothing comes of it when it is stopped before."""
+        self._attempts += 1
+        self._of_candidates = np.concatenate([self._of_candidates, look.returns])
+        episodes = self._config.evaluation_episodes
+        confirmation = Confirmation(threshold, self._attempts, self._of_candidates, episodes)
+        seeds: list[int] = []
+        rounds: list[Played] = []
+        while confirmation.solved is None:
+            seeds.append(self._draw_seed())
+            played = self._play(params, confirmation.episodes, seeds[-1])
+            if played is None:
+                return
+            rounds.append(played)
+            confirmation.add(played.returns)
+        self._of_candidates = np.concatenate([self._of_candidates, confirmation.returns])
+        assert confirmation.summary is not None
+        played, confidence = together(rounds), confirmation.confidence
+        fresh = _look("confirmation", params, seeds[0], played, confirmation.summary, confidence)
+        self._take_fresh(params, look, fresh._replace(solved=confirmation.solved))
+
+    def _play(self, params: Params, episodes: int, seed: int) -> Played | None:
+        environments, q_function = self._copies.for_episodes(episodes), QFunction(params.arrays)
+        return greedy_episodes(q_function, environments, episodes, seed, self._limit, lambda: self._stopping)
+
+    def _draw_seed(self) -> int:
+        return int(self._rng.integers(2**63))
+
+    def _take_fresh(self, params: Params, look: Look, fresh: Look) -> None:
         with self._changed:
-            if look.solved:
-                self._confirmed = params
-            self._looks.append(look)
-            self._looked_version = look.version
-            self._changed.notify_all()
-        return look
+            self._best.looked_again(params, look, fresh)
+            self._append(fresh)
+
+    def _append(self, look: Look) -> None:
+        """For the driver; within the lock."""
+        if self._best.kept is not self._kept:
+            self._kept = self._best.kept
+            self._kept_by = self._first_number + len(self._looks)
+        self._looks.append(look)
+        self._looked_version = max(look.version, self._looked_version)
+        self._changed.notify_all()
+
+
+def _look(kind: LookKind, params: Params, seed: int, played: Played, summary: Summary, confidence: float) -> Look:
+    """One that has solved nothing."""
+    return Look(
+        kind=kind,
+        version=params.version,
+        env_steps=params.env_steps,
+        seed=seed,
+        returns=played.returns,
+        unended=played.unended,
+        longest_env_steps=played.longest_env_steps,
+        mean=summary.mean,
+        std=summary.std,
+        interval_low=summary.interval_low,
+        interval_high=summary.interval_high,
+        confidence=confidence,
+        solved=False,
+    )

@@ -1,8 +1,8 @@
-"""Greedy episodes (epsilon 0), one for each environment, and how long they may take."""
+"""Greedy episodes (epsilon 0) on copies of an environment, and how long they may take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,6 +13,9 @@ from common.environment import Step
 _LEAST_ENV_STEPS = 1_000
 _TIMES_THE_LONGEST = 20
 _TRUSTED_ENV_STEPS = 100_000
+
+QValues = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""`[E, D]` observations -> `[E, A]` Q-values."""
 
 
 class Environments(Protocol):
@@ -29,11 +32,15 @@ class Environments(Protocol):
         """See VectorEnvironment."""
         ...
 
+    def close(self) -> None:
+        """See VectorEnvironment."""
+        ...
+
 
 class Played(NamedTuple):
-    """The first episode of every environment."""
+    """Episodes from their start."""
 
-    returns: NDArray[np.float64]  # [E], undiscounted; what it had reached where it did not end
+    returns: NDArray[np.float64]  # [episodes], undiscounted; what it had reached where it did not end
     unended: int  # episodes
     longest_env_steps: int  # of the episodes; those that did not end all had as many
 
@@ -63,24 +70,60 @@ class StepLimit:
         return min(2 * self._time_limit, max(grown, _TRUSTED_ENV_STEPS))
 
 
-def greedy_returns(
-    q_function: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+def greedy_episodes(
+    q_function: QValues,
     environments: Environments,
+    episodes: int,
     seed: int,
     limit: StepLimit,
     stopped: Callable[[], bool] = lambda: False,
+    ended: Callable[[int], None] = lambda count: None,
 ) -> Played | None:
-    """Plays the first episode of every environment to its end, or to the limit, which it tells of ends.
+    """Plays so many episodes, however many copies there are: every copy one, then all the next, and so on.
 
-    All environments start at once and each counts one episode: taking the first episodes to *finish* would prefer
-    short ones.
+    Each episode is settled before it starts: taking those that *finish* first would prefer short ones. The copies start
+    together each time, because one that reached the limit cannot be started anew alone.
+
+    Args:
+        seed: Of all start states.
+        ended: Told whenever so many further episodes are through.
 
     Returns:
         None if `stopped` became true before.
     """
-    environments.reset(np.random.SeedSequence(seed))
+    parts: list[Played] = []
+    for first in range(0, episodes, environments.num_envs):
+        count = min(environments.num_envs, episodes - first)
+        seeds = np.random.SeedSequence(seed, spawn_key=(first,) if first else ())
+        part = _first_episodes(q_function, environments, count, seeds, limit, stopped, ended)
+        if part is None:
+            return None
+        parts.append(part)
+    return together(parts)
+
+
+def together(parts: Sequence[Played]) -> Played:
+    """All their episodes. Raises ValueError where there are none."""
+    return Played(
+        returns=np.concatenate([part.returns for part in parts]),
+        unended=sum(part.unended for part in parts),
+        longest_env_steps=max(part.longest_env_steps for part in parts),
+    )
+
+
+def _first_episodes(
+    q_function: QValues,
+    environments: Environments,
+    count: int,
+    seeds: np.random.SeedSequence,
+    limit: StepLimit,
+    stopped: Callable[[], bool],
+    told: Callable[[int], None],
+) -> Played | None:
+    """The first episode of the first `count` copies, to its end or to the limit, which it tells of ends."""
+    environments.reset(seeds)
     returns = np.zeros(environments.num_envs, dtype=np.float64)
-    running = np.ones(environments.num_envs, dtype=np.bool_)
+    running = np.arange(environments.num_envs) < count
     env_steps = 0
     while running.any() and env_steps < limit.env_steps:
         if stopped():
@@ -92,4 +135,6 @@ def greedy_returns(
         if ended.any():
             limit.ended_after(env_steps)
             running &= ~ended
-    return Played(returns, unended=int(running.sum()), longest_env_steps=env_steps)
+            told(int(ended.sum()))
+    told(int(running.sum()))
+    return Played(returns[:count], unended=int(running.sum()), longest_env_steps=env_steps)

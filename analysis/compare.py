@@ -118,7 +118,7 @@ def print_table(rows: Sequence[dict[str, Any]], console: Console) -> None:
     """One line for each network: medians over its seeds, lowest and highest in brackets."""
     table = Table(title=escape("comparison: median [lowest, highest] over seeds"), box=SIMPLE, padding=(0, 0, 0, 1))
     table.add_column("network", no_wrap=True)
-    for column in ("solved", "time, s", "env\nsteps", "learner\nsteps", "env steps\nto solve", "final\nreturn"):
+    for column in ("solved", "time, s", "env\nsteps", "learner\nsteps", "env steps\nto solve", "saved\nreturn"):
         table.add_column(column, justify="right", no_wrap=True)
     for network in dict.fromkeys(row["network"] for row in rows):
         group = [row for row in rows if row["network"] == network]
@@ -129,7 +129,7 @@ def print_table(rows: Sequence[dict[str, Any]], console: Console) -> None:
             f"{np.median([row['env_steps'] for row in group]):,.0f}",
             f"{np.median([row['learner_steps'] for row in group]):,.0f}",
             _spread([row["solved_env_steps"] for row in group], ",.0f", "not solved"),
-            _spread([row["final_return"] for row in group], ".0f"),
+            _spread([row["saved_return"] for row in group], ".0f"),
         )
     console.print(table)
 
@@ -144,12 +144,14 @@ def _row(entry: Entry, summary: dict[str, Any]) -> dict[str, Any]:
         "learner_steps",
         "stopped_by",
     )
+    fresh = summary["confirmation_return"]
     return {
         "network": entry.network,
         "hidden": list(entry.config.network.hidden),
         "seed": entry.seed,
         **{name: summary[name] for name in kept},
-        "final_return": summary["last_evaluation_return"],
+        "final_return": summary["last_evaluation_return"],  # of the newest network
+        "saved_return": summary["evaluation_return"] if fresh is None else fresh,
         "run": str(entry.path),
     }
 

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import Progress
 
-from actors.greedy import Played, StepLimit, greedy_returns
+from actors.copies import Copies
+from actors.greedy import Played, StepLimit, greedy_episodes
 from actors.policy import QFunction
 from analysis.saved_run import misfit, one_line, read_config, read_network, read_table
 from common.config import BadInput
@@ -19,11 +22,12 @@ from common.seeding import environment_seeds, seed_sequence
 from common.statistics import summarize
 from common.types import EnvironmentSpec
 
-_TOGETHER = 100  # episodes played side by side
 
+def evaluate_run(run: Path, episodes: int, seed: int, video: Path | None, console: Console | None = None) -> None:
+    """`launch.py evaluate`: prints mean, spread and 95 % interval. Raises BadInput on a missing or damaged run.
 
-def evaluate_run(run: Path, episodes: int, seed: int, video: Path | None) -> None:
-    """`launch.py evaluate`: prints mean, spread and 95 % interval. Raises BadInput on a missing or damaged run."""
+    `console`: where a terminal sees how far it is; standard error, so that the figures alone go into a file.
+    """
     config = read_config(run, "evaluate")
     args, index = _arguments(run, config["settings"])
     wrapper = _wrapper(run, config["settings"])
@@ -42,7 +46,7 @@ def evaluate_run(run: Path, episodes: int, seed: int, video: Path | None) -> Non
 
         start = environment_seeds(seed_sequence(seed, "evaluate", index=1), 1)[0]
         recorded = record(q_function, environment, index, start, video, limit)
-    played = play(q_function, environment, index, episodes, seed, limit)
+    played = play(q_function, environment, index, episodes, seed, limit, console or Console(stderr=True))
     print(f"{environment.id}, network {describe({name: array.shape for name, array in arrays.items()})}, from {run}")
     print(f"{episodes} greedy episode{'s' if episodes > 1 else ''}, seed {seed}")
     for line in _lines(played, config["environment"]["solved_return"]):
@@ -75,32 +79,46 @@ def _wrapper(run: Path, settings: dict[str, Any]) -> str | None:
 
 
 def play(
-    q_function: QFunction, environment: EnvironmentSpec, first_index: int, episodes: int, seed: int, limit: StepLimit
+    q_function: QFunction,
+    environment: EnvironmentSpec,
+    first_index: int,
+    episodes: int,
+    seed: int,
+    limit: StepLimit,
+    console: Console,
 ) -> Played:
-    """So many greedy episodes on copies from number `first_index` on; the seed's own stream draws all start states."""
-    rng = np.random.default_rng(seed_sequence(seed, "evaluate"))
-    parts: list[Played] = []
-    for first in range(0, episodes, _TOGETHER):
-        streams = seed_sequence(seed, "evaluate", index=2 + first)
-        together = min(_TOGETHER, episodes - first)
-        environments = VectorEnvironment(
+    """So many greedy episodes on copies from number `first_index` on; the seed's own stream draws all start states.
+
+    A terminal sees how far it is.
+    """
+    start = int(np.random.default_rng(seed_sequence(seed, "evaluate")).integers(2**63))
+    streams = seed_sequence(seed, "evaluate", index=2)
+    copies = Copies(
+        lambda count: VectorEnvironment(
             environment.id,
-            together,
+            count,
             environment.args,
             first_index,
             streams,
             environment.wrapper,
             environment.vectorised,
         )
-        part = greedy_returns(q_function, environments, int(rng.integers(2**63)), limit)
-        environments.close()
-        assert part is not None
-        parts.append(part)
-    return Played(
-        returns=np.concatenate([part.returns for part in parts]),
-        unended=sum(part.unended for part in parts),
-        longest_env_steps=max(part.longest_env_steps for part in parts),
     )
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("episodes", total=episodes)
+        played = greedy_episodes(
+            q_function,
+            copies.for_episodes(episodes),
+            episodes,
+            start,
+            limit,
+            ended=lambda count: progress.advance(task, count),
+        )
+    copies.close()
+    assert played is not None
+    if copies.note is not None:
+        print(copies.note)
+    return played
 
 
 def _lines(played: Played, solved_return: float | None) -> list[str]:

@@ -95,6 +95,14 @@ def read_network(run: Path, setting: str) -> dict[str, NDArray[np.float32]]:
     return arrays
 
 
+def how_good(summary: Mapping[str, Any]) -> str:
+    """The saved network that is the best seen, by what had no part in its choice where there is that."""
+    if summary["confirmation_return"] is None or summary["confirmation_interval"] is None:
+        return f"{summary['evaluation_return']:.1f} in its only look"
+    low, high = summary["confirmation_interval"]
+    return f"{summary['confirmation_return']:.1f} [{low:.1f}, {high:.1f}] on fresh episodes"
+
+
 def one_line(error: BaseException) -> str:
     """What it says, short, and without characters of a damaged file that a terminal would act on."""
     text: str = _printable(" ".join(str(error).split()))

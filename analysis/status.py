@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from analysis.moment import Goals, Moment, line, moment, table
-from analysis.saved_run import ARROW_TYPES, check, read_config, read_summary, read_table
+from analysis.saved_run import ARROW_TYPES, check, how_good, read_config, read_summary, read_table
 from common.config import BadInput
 from common.process import ProcessId, is_there
 from common.run_files import CONFIG, FLUSH_SECONDS, METRICS, SUMMARY
@@ -42,6 +42,12 @@ _OF_SOLVED = {
     "evaluation_return": float,
     "confirmation_return": float,
     "confirmation_interval": tuple[float, float],
+}
+_OF_BEST = {
+    "saved_learner_steps": int,
+    "evaluation_return": float,
+    "confirmation_return": float | None,
+    "confirmation_interval": tuple[float, float] | None,
 }
 _DEPTHS = ("*", "*/*")  # of run folders below runs/: those of `compare` lie in a folder of their own
 
@@ -120,6 +126,8 @@ def _read_summary(run: Path) -> dict[str, Any]:
         needs["policy_lag_max"] = int
     if "evaluation_unended" in summary:  # runs of older versions did not count them
         needs["evaluation_unended"] = int | None
+    if summary.get("saved_as") == "best":
+        needs |= _OF_BEST
     check(summary, needs, f"status {run}: its {SUMMARY}")
     return summary
 
@@ -188,7 +196,7 @@ def _unfinished(seen: Seen) -> str:
 
 
 def _ended(seen: Seen) -> list[str]:
-    """The summary, in at most eight lines."""
+    """The summary, in at most nine lines."""
     s = seen.summary
     lines = [f"{seen.run}: {seen.goals.env}, ended: {s['stopped_by']}"]
     if s["solved"]:
@@ -208,6 +216,8 @@ def _ended(seen: Seen) -> list[str]:
             + ("; no evaluation was finished" if last is None else f"; last evaluation {last:.1f}")
             + (f", {unended} of its episodes did not end" if (unended := s.get("evaluation_unended")) else "")
         )
+    if s.get("saved_as") == "best":
+        lines.append(f"saved: the best network seen, of learner step {s['saved_learner_steps']:,}, {how_good(s)}")
     lines.append(
         f"{s['env_steps']:,} environment steps, {s['learner_steps']:,} learner steps and {s['episodes']:,} episodes "
         f"in {s['seconds_total']:.1f} s"

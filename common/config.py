@@ -227,6 +227,8 @@ class EvaluatorConfig:
 
     evaluation_interval_learner_steps: int = 400
     """At most one look in so many learner steps."""
+    evaluation_episodes: int = 100
+    """Greedy episodes of a look; fewer where they are slow."""
     solved_return: float | None = None
     """Mean return that counts as solved [the environment's threshold]."""
     stop_when_solved: bool = True
@@ -234,6 +236,12 @@ class EvaluatorConfig:
 
     def __post_init__(self) -> None:
         _require_positive_int(self, "evaluation_interval_learner_steps")
+        _require(
+            self.evaluation_episodes >= 2,
+            "evaluation_episodes",
+            self.evaluation_episodes,
+            "must be a whole number of at least 2, because one episode has no spread",
+        )
         if self.solved_return is not None:
             _require(math.isfinite(self.solved_return), "solved_return", self.solved_return, "must be a finite number")
 

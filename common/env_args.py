@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 INDEX = "{index}"
-EVALUATOR_COPIES = 100  # one for each episode of a look
+EVALUATOR_COPIES = 100  # at most; they play the episodes of a look side by side
 
 _WORDS = {"true": True, "false": False, "none": None}
 _AMBIGUOUS = ("yes", "no", "on", "off", "null")  # as texts they would all count as true

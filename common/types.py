@@ -6,7 +6,7 @@ read-only view that pins the whole message, so receivers copy out of it and neve
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,18 +134,38 @@ class Published(NamedTuple):
     content: Any  # encoded Params, or in a list of one Ray's reference to them; Params once a client has decoded them
 
 
-class Look(NamedTuple):
-    """One greedy evaluation of one params version: a look, or the confirmation of a candidate."""
+LookKind = Literal["look", "second_look", "confirmation"]
 
+
+class Look(NamedTuple):
+    """One greedy evaluation of one params version.
+
+    After a first look there may be a second one, of what seems the best so far, or the confirmation of a candidate.
+    """
+
+    kind: LookKind
     version: int  # learner steps
     env_steps: int  # of the params evaluated
-    confirmation: bool
-    seed: int  # the look's own draw from the evaluator's stream
+    seed: int  # the draw from the evaluator's stream for this look alone; of a confirmation that of its first round
     returns: NDArray[np.float64]  # [episodes]; what it had reached of one that did not end
     unended: int  # episodes that did not end within the limit
     longest_env_steps: int  # of an episode; those that did not end had as many
     mean: float
     std: float
-    interval_low: float  # 95 % interval of the mean
+    interval_low: float  # interval of the mean
     interval_high: float
+    confidence: float  # of the interval: 0.95, of a confirmation more
     solved: bool  # only a confirmation can be
+
+
+class Kept(NamedTuple):
+    """The params that a run leaves if it ends now, and what speaks for them."""
+
+    params: Params
+    look: Look
+    fresh: Look | None  # on other start states: the second look, or the confirmation; None: there was none yet
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether they solve the environment."""
+        return self.fresh is not None and self.fresh.solved

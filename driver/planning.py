@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.saved_run import misfit, read_config, read_network
 from common.config import BadInput, Config, resolve, rows_per_call
+from common.memory import available_memory
 from common.params import check_arrays, layer_shapes
 from common.paths import user_path
 from common.types import EnvironmentSpec
@@ -35,7 +36,7 @@ def make_plan(config: Config, environment: EnvironmentSpec, embedded: bool) -> P
     before, after = flat_settings(asked), flat_settings(config)
     if embedded:
         each = resources.FORKED_PROCESS_BYTES if entry_program() else resources.PROCESS_BYTES
-        resources.check_memory(config, environment, resources.available_memory(), each)
+        resources.check_memory(config, environment, available_memory(), each)
     solved_return = config.evaluator.solved_return
     return Plan(
         config=config,

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
-
-import psutil
 
 from common.config import BadInput, Config, rows_per_call
 from common.env_args import EVALUATOR_COPIES
@@ -33,15 +30,6 @@ _REPLIES_HELD = 6  # three in flight, where they come from and where they are us
 def replay_processes(shards: int) -> int:
     """The shards, and their coordinator where they are several."""
     return shards + (shards > 1)
-
-
-def available_memory() -> int:
-    """Bytes that this process's machine or container can still give."""
-    available = int(psutil.virtual_memory().available)
-    limit, used = _read_int("/sys/fs/cgroup/memory.max"), _read_int("/sys/fs/cgroup/memory.current")
-    if limit is not None and used is not None:
-        available = min(available, max(0, limit - used))
-    return available
 
 
 def word_on_rows(config: Config, environment: EnvironmentSpec) -> str | None:
@@ -89,7 +77,8 @@ def check_memory(
 
     learner = _LEARNER_BYTES + _PARAMS_OF_LEARNER * params
     replies = _REPLIES_HELD * reply
-    without_replay = _RAY_BYTES + learner + replies + chunk + player + EVALUATOR_COPIES * copy_bytes
+    copies = min(EVALUATOR_COPIES, config.evaluator.evaluation_episodes)
+    without_replay = _RAY_BYTES + learner + replies + chunk + player + copies * copy_bytes
     fixed = without_replay + replay_processes(shards) * process_bytes
     missing = fixed + capacity * row + actors * actor_bytes - available
     if missing <= 0:
@@ -145,10 +134,3 @@ def _refuse_share(setting: str, value: int, needs: int, missing: int, have: str)
     fits = int(value * (1 - missing / needs))
     if fits >= 1:
         raise BadInput(f"--{setting} {value}: needs {needs / MB:,.0f} MB and {have}; at most {fits:,} would fit")
-
-
-def _read_int(path: str) -> int | None:
-    try:
-        return int(Path(path).read_text())
-    except (OSError, ValueError):  # no such limit, or "max"
-        return None

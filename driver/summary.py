@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from analysis.saved_run import how_good
 from common.config import Config
-from common.run_files import CURVE, Q_NETWORK, TENSORBOARD, TIMELINE
-from common.types import EnvironmentSpec
+from common.run_files import CURVE, LAST_Q_NETWORK, Q_NETWORK, TENSORBOARD, TIMELINE
+from common.types import EnvironmentSpec, Kept
 from driver.reporting.progress import samples_per_insert
 from driver.reporting.run_dir import shown
 from driver.supervision.outcome import Outcome
@@ -17,8 +18,11 @@ from driver.supervision.outcome import Outcome
 def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dict[str, Any]:
     """The content of summary.json; null where there is nothing to tell."""
     progress, solved, last = outcome.progress, outcome.solved, outcome.last_look
-    saved_version = outcome.saved_version
-    look_of_saved = solved.candidate if solved else (last if last and last.version == saved_version else None)
+    saved_version, kept = outcome.saved_version, outcome.kept
+    if kept is not None and kept.params.version != saved_version:
+        kept = None
+    look_of_saved = kept.look if kept else (last if last and last.version == saved_version else None)
+    fresh = kept.fresh if kept else (solved.confirmation if solved else None)
     learner_steps = progress.learner_steps if progress else 0
     transitions = progress.transitions if progress else 0
     failure = outcome.failure
@@ -35,10 +39,10 @@ def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dic
         "target_syncs": progress.target_syncs if progress else 0,
         "episodes": progress.episodes if progress else 0,
         "evaluation_return": look_of_saved.mean if look_of_saved else None,
-        "confirmation_return": solved.confirmation.mean if solved else None,
-        "confirmation_interval": (
-            [solved.confirmation.interval_low, solved.confirmation.interval_high] if solved else None
-        ),
+        "confirmation_return": fresh.mean if fresh else None,
+        "confirmation_interval": [fresh.interval_low, fresh.interval_high] if fresh else None,
+        "confirmation_confidence": fresh.confidence if fresh else None,
+        "confirmation_episodes": len(fresh.returns) if fresh else None,
         "last_evaluation_return": last.mean if last else None,
         "evaluation_unended": last.unended if last else None,
         "samples_per_insert": samples_per_insert(config, learner_steps, transitions),
@@ -56,6 +60,8 @@ def summarize_run(config: Config, outcome: Outcome, seconds_total: float) -> dic
         "nodes": outcome.nodes,
         "stopped_by": outcome.stopped_by,
         "saved_learner_steps": saved_version,
+        "saved_as": _saved_as(saved_version, kept),
+        "threshold_note": outcome.reach,
         "missing_files": [],
         "error": f"{failure.role}: {failure.text}" if failure else None,
     }
@@ -72,6 +78,8 @@ def closing_lines(summary: dict[str, Any], folder: Path, environment: Environmen
         lag = summary["policy_lag_mean"]
         shown_lag = "" if lag is None else f", policy lag {lag:.0f} learner steps (at most {summary['policy_lag_max']})"
         lines.append(f"samples per insert {summary['samples_per_insert']:.1f}{shown_lag}")
+    if summary["threshold_note"] is not None:
+        lines.append(summary["threshold_note"])
     lines.append(f"files: {shown(folder)}; {_about_network(summary)}")
     if Q_NETWORK not in summary["missing_files"] and summary["saved_learner_steps"] is not None:
         lines.append("next:")
@@ -93,6 +101,12 @@ def missing_line(missing: Mapping[str, str], folder: Path) -> str:
     return f"error: not written, or not whole, in {shown(folder)}: {files}"
 
 
+def _saved_as(saved_version: int | None, kept: Kept | None) -> str | None:
+    if saved_version is None:
+        return None
+    return "newest" if kept is None else "confirmed" if kept.confirmed else "best"
+
+
 def _about_network(summary: dict[str, Any]) -> str:
     """Which network was saved."""
     version = summary["saved_learner_steps"]
@@ -100,9 +114,14 @@ def _about_network(summary: dict[str, Any]) -> str:
         return f"no {Q_NETWORK}: the run ended before there was a network that somebody could still hand out"
     if Q_NETWORK in summary["missing_files"]:
         return f"{Q_NETWORK} could not be saved"
-    if summary["solved"]:
+    if summary["saved_as"] == "confirmed":
         return f"{Q_NETWORK} is the confirmed network, of learner step {version:,}"
-    return f"{Q_NETWORK} is the network of learner step {version:,}"
+    if summary["saved_as"] == "best":
+        return (
+            f"{Q_NETWORK} is the best network seen, of learner step {version:,}: {how_good(summary)}; the newest is "
+            f"{LAST_Q_NETWORK}"
+        )
+    return f"{Q_NETWORK} is the newest network, of learner step {version:,}"
 
 
 def _verdict(summary: dict[str, Any], env: str, goal: float | None) -> str:
@@ -110,7 +129,8 @@ def _verdict(summary: dict[str, Any], env: str, goal: float | None) -> str:
         low, high = summary["confirmation_interval"]
         return (
             f"solved {env} in {summary['seconds_to_solve']:.1f} s, after {summary['solved_learner_steps']:,} learner "
-            f"steps: mean return {summary['confirmation_return']:.1f} [{low:.1f}, {high:.1f}] over 100 episodes"
+            f"steps: mean return {summary['confirmation_return']:.1f} [{low:.1f}, {high:.1f}] over "
+            f"{summary['confirmation_episodes']:,} fresh episodes"
         )
     last = summary["last_evaluation_return"]
     seen = "no evaluation was finished" if last is None else f"the last evaluation had a mean return of {last:.1f}"

@@ -140,7 +140,9 @@ def run_once(
         with display:
             display.starting("creating the Ray actors")
             topology, metrics = build(plan, path.name), RayMetrics(path.name)
-            supervisor = Supervisor(plan.config, topology, folder, display, metrics, signals, seconds, head)
+            supervisor = Supervisor(
+                plan.config, topology, folder, display, metrics, signals, seconds, head, plan.solved_return
+            )
             signals.opened()
             outcome = supervisor.run()
         return _write_end(plan, folder, display, outcome, seconds)

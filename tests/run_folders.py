@@ -12,7 +12,7 @@ from fakes import constant_arrays
 from numpy.typing import NDArray
 
 from common.run_files import CONFIG, Q_NETWORK
-from common.types import Episodes, Look
+from common.types import Episodes, Look, LookKind
 from driver.reporting.progress import Progress
 from driver.reporting.run_folder import RunFolder
 from learner.network_file import encode_network
@@ -61,27 +61,37 @@ def write_run(
     for number, value in enumerate(returns):
         episodes = Episodes(np.array([value]), np.array([length]), np.array([0.1], dtype=np.float32), np.array([100]))
         folder.add_episodes([EpisodeRows(episodes, 0, 0, length * (number + 1), 100)], number, float(number))
-    for version, confirmation in ((100, False), (200, False), (200, True)):
-        folder.add_look(look(version, 500.0 if version == 200 else 20.0, confirmation, confirmation and solved), 1.0)
+    folder.add_look(look(100, 20.0), 1.0)
+    folder.add_look(look(200, 500.0), 1.0)
+    folder.add_look(look(200, 500.0, "confirmation", solved), 1.0)
     for moment in moments:
         folder.add_progress(moment)
     folder.flush()
     return path
 
 
-def look(version: int, mean: float = 0.0, confirmation: bool = False, solved: bool = False, unended: int = 0) -> Look:
-    """100 episodes of the same return."""
+def look(
+    version: int,
+    mean: float = 0.0,
+    kind: LookKind = "look",
+    solved: bool = False,
+    unended: int = 0,
+    spread: float = 0.0,
+) -> Look:
+    """100 episodes, half of them `spread` above the mean and half below; 1.984 standard errors on either side."""
+    half = 1.984 * spread * np.sqrt(100 / 99) / 10
     return Look(
+        kind=kind,
         version=version,
         env_steps=version // 10,
-        confirmation=confirmation,
         seed=7,
-        returns=np.full(100, mean),
+        returns=mean + np.repeat([-spread, spread], 50),
         unended=unended,
         longest_env_steps=6_000,
         mean=mean,
-        std=0.0,
-        interval_low=mean,
-        interval_high=mean,
+        std=spread * np.sqrt(100 / 99),
+        interval_low=mean - half,
+        interval_high=mean + half,
+        confidence=0.95,
         solved=solved,
     )

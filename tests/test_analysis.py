@@ -124,7 +124,8 @@ def test_a_network_that_is_none_is_refused(name: str) -> None:
 
 def summary(**values: Any) -> dict[str, Any]:
     base = {"solved": False, "seconds_total": 9.0, "seconds_to_solve": None, "solved_env_steps": None, "env_steps": 100}
-    return {**base, "learner_steps": 10, "stopped_by": "max_env_steps", "last_evaluation_return": 20.0, **values}
+    looks = {"last_evaluation_return": 5.0, "evaluation_return": 20.0, "confirmation_return": None}
+    return {**base, "learner_steps": 10, "stopped_by": "max_env_steps", **looks, **values}
 
 
 def test_compare_trains_every_network_with_every_seed_and_counts_what_is_not_solved(tmp_path: Path) -> None:
@@ -168,7 +169,8 @@ def test_the_comparison_table_cuts_no_figure_off_at_80_columns(tmp_path: Path) -
             solved_env_steps=steps,
             env_steps=100_254,
             learner_steps=24_610,
-            last_evaluation_return=499.2,
+            evaluation_return=500.0,
+            confirmation_return=499.2,
         )
 
     rows = compare(plan_entries(Config(), ["64x64"], 2, tmp_path), tmp_path, train_once)

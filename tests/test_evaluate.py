@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from fakes import constant_arrays
 from launching import run_main
+from rich.console import Console
 from run_folders import change_config, write_constant_network, write_network, write_run
 
 from analysis.evaluate import evaluate_run
@@ -50,6 +52,24 @@ def test_the_longest_episode_of_training_is_the_measure_where_the_run_can_tell(
     (run / "episodes.parquet" / "part-00000.parquet").write_bytes(b"not what it was")
     evaluate_run(run, 2, 0, None)
     assert "did not end within 1,000 steps" in capsys.readouterr().out
+
+
+def test_more_episodes_than_copies_are_played_in_turns_and_all_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate_run(corridor(tmp_path / "run", GO), 230, 0, None)
+    output, errors = capsys.readouterr()
+    assert "230 greedy episodes, seed 0" in output
+    assert "mean return -24.0" in output
+    assert errors == ""  # no terminal, so no bar
+
+
+def test_a_terminal_sees_how_far_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    evaluate_run(corridor(tmp_path / "run", GO), 3, 0, None, console)
+    assert isinstance(console.file, io.StringIO)
+    assert "100%" in console.file.getvalue()
+    assert "3 greedy episodes" in capsys.readouterr().out
 
 
 def test_ctrl_c_ends_an_evaluation_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

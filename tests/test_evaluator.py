@@ -10,12 +10,13 @@ import pytest
 from fakes import WAIT_SECONDS, constant_arrays, forced_params
 from numpy.typing import NDArray
 
-from actors.evaluator import EPISODES_PER_LOOK, Evaluator
-from actors.greedy import Played, StepLimit, greedy_returns
+from actors.evaluator import Evaluator, LooksReply
+from actors.greedy import Played, StepLimit, greedy_episodes
 from actors.policy import QFunction
+from common.config import EvaluatorConfig
 from common.environment import Step, VectorEnvironment
 from common.params import layer_shapes
-from common.types import Look, Params
+from common.types import Kept, Look, Params
 
 OBSERVATION_SIZE = 1
 SHAPES = layer_shapes(OBSERVATION_SIZE, (), 2)
@@ -56,6 +57,9 @@ class FakeEnvironments:
         self._needs_reset = np.zeros(self.num_envs, dtype=np.bool_)
         self._at_reset()
 
+    def close(self) -> None:
+        raise AssertionError("whoever made them closes them")
+
     def step(self, action: NDArray[np.int64]) -> Step:
         assert action.shape == (self.num_envs,)
         assert np.isin(action, [0, 1]).all()
@@ -77,6 +81,26 @@ class FakeEnvironments:
             truncated=ended & (np.arange(self.num_envs) % 2 == 1),
             valid=valid,
         )
+
+
+class FakeCopies:
+    """As many copies as there are episodes, of environments that exist already or are made by `make`."""
+
+    note: str | None = None
+
+    def __init__(self, make: Callable[[int], FakeEnvironments], step_seconds: float = 0.0) -> None:
+        self.step_seconds = 0.0
+        self._make = make
+        self._measured_seconds = step_seconds
+        self._environments: FakeEnvironments | None = None
+
+    def measure(self) -> None:
+        self.step_seconds = self._measured_seconds
+
+    def for_episodes(self, episodes: int) -> FakeEnvironments:
+        if self._environments is None or self._environments.num_envs != episodes:
+            self._environments = self._make(episodes)
+        return self._environments
 
 
 def everyone(value: float) -> NDArray[np.float64]:
@@ -101,16 +125,31 @@ def evaluator(
     interval: int = 100,
     reply_seconds: float = 1.0,
 ) -> Evaluator:
-    """On environments of two steps that return the first of the script in the first look, and so on."""
-    return Evaluator(
-        lambda episodes: FakeEnvironments(script, [2] * episodes), SHAPES, np.random.SeedSequence(seed), interval,
-        solved_return, reply_seconds=reply_seconds,
+    """On environments of two steps that return the first of the script in the first 100 episodes, and so on."""
+    return on_environments(
+        lambda episodes: FakeEnvironments(script, [2] * episodes), solved_return, seed=seed, interval=interval,
+        reply_seconds=reply_seconds,
     )  # fmt: skip
+
+
+def on_environments(
+    make: Callable[[int], FakeEnvironments],
+    solved_return: float | None,
+    *,
+    seed: int = 1,
+    interval: int = 100,
+    reply_seconds: float = 1.0,
+    time_limit: int | None = None,
+) -> Evaluator:
+    config = EvaluatorConfig(evaluation_interval_learner_steps=interval)
+    seeds = np.random.SeedSequence(seed)
+    return Evaluator(config, FakeCopies(make), SHAPES, seeds, solved_return, time_limit, reply_seconds)
 
 
 def played_greedily(environments: FakeEnvironments, seed: int = 5) -> Played:
     """By params that are good, without a time limit."""
-    played = greedy_returns(QFunction(good(1).arrays), environments, seed, StepLimit(None))
+    q_function = QFunction(good(1).arrays)
+    played = greedy_episodes(q_function, environments, environments.num_envs, seed, StepLimit(None))
     assert played is not None
     return played
 
@@ -121,13 +160,16 @@ def looks_after(evaluating: Evaluator, *versions: int) -> list[Look]:
     return evaluating.next_looks(0).looks
 
 
+def saved_as_confirmed(reply: LooksReply) -> bool:
+    return reply.kept is not None and reply.kept.confirmed
+
+
 def kinds(looks: list[Look]) -> list[tuple[int, bool, bool]]:
     """(version, confirmation, solved)."""
-    return [(look.version, look.confirmation, look.solved) for look in looks]
+    return [(look.version, look.kind == "confirmation", look.solved) for look in looks]
 
 
-def test_a_look_has_100_episodes() -> None:
-    assert EPISODES_PER_LOOK == 100
+def test_a_look_has_100_episodes_unless_somebody_says_otherwise() -> None:
     (look,) = looks_after(evaluator(everyone(3)), 100)
     assert look.returns.tolist() == [3.0] * 100
 
@@ -141,8 +183,9 @@ def test_a_candidate_that_is_confirmed_solves() -> None:
     assert [(look.mean, look.std, look.interval_low, look.interval_high) for look in reply.looks] == [
         (475.0, 0.0, 475.0, 475.0)
     ] * 2
-    assert reply.confirmed is not None
-    assert reply.confirmed.version == 100
+    assert reply.kept is not None
+    assert reply.kept.confirmed
+    assert reply.kept.params.version == 100
 
 
 def test_a_mean_below_the_threshold_is_no_candidate() -> None:
@@ -150,27 +193,27 @@ def test_a_mean_below_the_threshold_is_no_candidate() -> None:
     evaluating.evaluate(good(100))
     reply = evaluating.next_looks(0)
     assert kinds(reply.looks) == [(100, False, False)]
-    assert reply.confirmed is None
+    assert not saved_as_confirmed(reply)
 
 
 def test_a_lucky_candidate_is_not_confirmed_by_its_mean_alone() -> None:
-    """Confirmation 476 on average, but the lower end of the interval is 476 - 1.984 * 24.12 / 10 = 471.2."""
+    """Each 100 further episodes have a mean of 476 and a spread of 24: after 1,000 that is not certain enough."""
     evaluating = evaluator(everyone(500), half_and_half(452, 500))
     evaluating.evaluate(good(100))
     reply = evaluating.next_looks(0)
     assert kinds(reply.looks) == [(100, False, False), (100, True, False)]
-    assert reply.looks[1].mean == 476
-    assert reply.looks[1].std == pytest.approx(24.12, abs=0.01)
-    assert reply.looks[1].interval_low == pytest.approx(471.21, abs=0.01)
-    assert reply.looks[1].interval_high == pytest.approx(480.79, abs=0.01)
-    assert reply.confirmed is None
+    confirmation = reply.looks[1]
+    assert (confirmation.mean, len(confirmation.returns)) == (476.0, 1000)
+    assert confirmation.interval_low < 475 < confirmation.interval_high
+    assert confirmation.confidence > 0.95
+    assert not saved_as_confirmed(reply)
 
 
-def test_a_spread_that_stays_above_the_threshold_is_confirmed() -> None:
-    """490 and 510: lower end 500 - 1.984 * 10.05 / 10 = 498.0."""
-    looks = looks_after(evaluator(everyone(500), half_and_half(490, 510)), 100)
+def test_a_spread_that_stays_above_the_threshold_is_confirmed_in_the_first_round() -> None:
+    looks = looks_after(evaluator(half_and_half(490, 510)), 100)
     assert kinds(looks) == [(100, False, False), (100, True, True)]
-    assert looks[1].interval_low == pytest.approx(498.01, abs=0.01)
+    assert len(looks[1].returns) == 100
+    assert 475 < looks[1].interval_low < 500 < looks[1].interval_high
 
 
 def test_after_a_failed_confirmation_the_next_candidate_has_its_chance() -> None:
@@ -184,8 +227,8 @@ def test_a_run_is_confirmed_once() -> None:
     evaluating = evaluator(everyone(500))
     looks = looks_after(evaluating, 100, 200)
     assert kinds(looks) == [(100, False, False), (100, True, True), (200, False, False)]
-    assert evaluating.next_looks(1).confirmed is not None
-    assert evaluating.next_looks(2).confirmed is None  # that look confirmed nothing
+    assert saved_as_confirmed(evaluating.next_looks(1))
+    assert evaluating.next_looks(2).kept is None  # that look changed nothing
     assert kinds(evaluating.next_looks(2).looks) == [(200, False, False)]
 
 
@@ -200,7 +243,7 @@ def test_without_a_threshold_nothing_is_ever_solved() -> None:
     evaluating = evaluator(everyone(1e9), solved_return=None)
     looks = looks_after(evaluating, 100, 200)
     assert kinds(looks) == [(100, False, False), (200, False, False)]
-    assert evaluating.next_looks(0).confirmed is None
+    assert not saved_as_confirmed(evaluating.next_looks(0))
 
 
 @pytest.mark.parametrize("threshold", [0.0, -100.0])
@@ -214,10 +257,10 @@ def test_a_threshold_of_0_or_less_is_one(threshold: float) -> None:
 
 def test_a_look_tells_version_environment_steps_and_seed() -> None:
     environments = FakeEnvironments([everyone(1)], [2] * 100)
-    evaluating = Evaluator(lambda episodes: environments, SHAPES, np.random.SeedSequence(1), 100, None)
+    evaluating = on_environments(lambda episodes: environments, None)
     evaluating.evaluate(good(300)._replace(env_steps=1234))
     (look,) = evaluating.next_looks(0).looks
-    assert (look.version, look.env_steps, look.confirmation) == (300, 1234, False)
+    assert (look.version, look.env_steps, look.kind) == (300, 1234, "look")
     assert environments.seeds == [look.seed]
 
 
@@ -245,6 +288,30 @@ def test_the_policy_is_greedy() -> None:
     assert [(look.version, look.mean) for look in looks] == [(100, 500.0), (100, 500.0), (200, 0.0)]
 
 
+def test_fewer_copies_than_episodes_play_them_in_turns_and_count_every_one() -> None:
+    """Seven episodes on three copies: the third turn plays one; the other copies' episodes in it do not count."""
+    script = [np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]), np.array([7.0, 8.0, 9.0])]
+    environments = FakeEnvironments(script, [1, 30, 4])
+    ended: list[int] = []
+    played = greedy_episodes(QFunction(good(1).arrays), environments, 7, 5, StepLimit(None), ended=ended.append)
+    assert played is not None
+    assert played.returns.tolist() == pytest.approx([1, 2, 3, 4, 5, 6, 7])
+    assert (played.unended, played.longest_env_steps) == (0, 30)
+    assert len(environments.seeds) == 3
+    assert sum(ended) == 7
+
+
+def test_each_turn_of_the_copies_has_start_states_of_its_own() -> None:
+    """Of CartPole, where returns of a fixed action tell the start state."""
+    environments = VectorEnvironment("CartPole-v1", 4)
+    constant = QFunction(constant_arrays([1.0, 0.0], observation_size=4))
+    played = [greedy_episodes(constant, environments, 40, seed, StepLimit(None)) for seed in (5, 5, 6)]
+    first, again, other = (part.returns.tolist() for part in played if part is not None)
+    assert first == again != other
+    assert first[:4] * 10 != first
+    environments.close()
+
+
 @pytest.mark.parametrize("same_step_reset", [False, True])
 def test_each_environment_counts_its_first_episode_alone(same_step_reset: bool) -> None:
     """The first is through with four episodes and the second with two when the third ends its first."""
@@ -265,7 +332,7 @@ def test_greedy_episodes_end_without_a_result_when_stopped() -> None:
     steps: list[int] = []
     environments = FakeEnvironments([np.array([1.0])], [1000], at_step=lambda: steps.append(1))
     q_function = QFunction(good(1).arrays)
-    played = greedy_returns(q_function, environments, 5, StepLimit(None), stopped=lambda: len(steps) == 3)
+    played = greedy_episodes(q_function, environments, 1, 5, StepLimit(None), stopped=lambda: len(steps) == 3)
     assert played is None
     assert len(steps) == 3
 
@@ -294,12 +361,14 @@ def test_the_newest_params_are_kept_as_copies_and_older_ones_ignored() -> None:
 class Running:
     """`run` in a thread; each look, once it has begun, waits until it is let go."""
 
-    def __init__(self, interval: int = 100, solved_return: float | None = None, value: float = 1.0) -> None:
+    def __init__(
+        self, interval: int = 100, solved_return: float | None = None, value: float | NDArray[np.float64] = 1.0
+    ) -> None:
         self.began = threading.Semaphore(0)  # a look
         self._go = threading.Semaphore(0)
-        self.evaluator = Evaluator(self._make, SHAPES, np.random.SeedSequence(1), interval, solved_return=solved_return)
+        self.evaluator = on_environments(self._make, solved_return, interval=interval)
         self.looks: list[Look] = []  # as the driver has them
-        self.confirmed: Params | None = None
+        self.kept: Kept | None = None
         self._value = value
         self._thread = threading.Thread(target=self.evaluator.run, daemon=True)
         self._thread.start()
@@ -309,7 +378,7 @@ class Running:
             self.began.release()
             assert self._go.acquire(timeout=WAIT_SECONDS)
 
-        return FakeEnvironments([everyone(self._value)], [2] * episodes, at_reset=at_reset)
+        return FakeEnvironments([np.zeros(episodes) + self._value], [2] * episodes, at_reset=at_reset)
 
     def wait_until_a_look_began(self) -> None:
         assert self.began.acquire(timeout=WAIT_SECONDS)
@@ -322,7 +391,7 @@ class Running:
         for _ in range(int(WAIT_SECONDS)):
             reply = self.evaluator.next_looks(len(self.looks))
             self.looks += reply.looks
-            self.confirmed = reply.confirmed or self.confirmed
+            self.kept = reply.kept or self.kept
             if len(self.looks) >= count:
                 break
         return [look.version for look in self.looks]
@@ -363,8 +432,8 @@ def test_a_candidate_is_confirmed_by_the_version_that_was_looked_at() -> None:
     for _ in range(2):
         running.let_it_go()
     assert running.versions(2) == [100, 100]
-    assert running.confirmed is not None
-    assert running.confirmed.version == 100
+    assert running.kept is not None
+    assert (running.kept.confirmed, running.kept.params.version) == (True, 100)
     running.evaluator.stop(final_look=False)
     running.let_it_go()
     running.assert_ended()
@@ -386,27 +455,148 @@ def test_stop_ends_the_run_in_the_middle_of_a_look_which_then_does_not_count() -
     assert running.evaluator.next_looks(0).looks == []
 
 
-def test_stop_with_a_final_look_looks_at_the_newest_params_before_the_end() -> None:
+def test_stop_with_a_final_look_looks_at_the_newest_params_before_the_end_and_again_if_they_are_the_best() -> None:
     running = Running()
     running.evaluator.set_params(good(100))
     running.wait_until_a_look_began()
     running.evaluator.set_params(good(110))
     running.evaluator.stop(final_look=True)
-    for _ in range(2):
+    for _ in range(3):
         running.let_it_go()
     running.assert_ended()
-    assert running.versions(1) == [110]
+    assert running.versions(2) == [110, 110]
+    assert [look.kind for look in running.looks] == ["look", "second_look"]
 
 
-def test_the_final_look_does_not_repeat_one_that_there_was() -> None:
+def test_the_final_look_does_not_repeat_one_that_there_was_but_makes_up_for_a_second_one() -> None:
     running = Running()
     running.evaluator.set_params(good(100))
     running.wait_until_a_look_began()
     running.let_it_go()
     assert running.versions(1) == [100]
     running.evaluator.stop(final_look=True)
+    running.let_it_go()
+    running.assert_ended()
+    running.versions(2)
+    assert [(look.version, look.kind) for look in running.looks] == [(100, "look"), (100, "second_look")]
+
+
+def test_the_final_look_looks_again_at_an_earlier_best_that_nobody_has_looked_at_again() -> None:
+    """Version 100 is better than 110, which is newer."""
+    environments = FakeEnvironments([everyone(value) for value in (50.0, 20.0, 45.0)], [2] * 100)
+    evaluating = on_environments(lambda episodes: environments, None)
+    evaluating.evaluate(good(100))
+    evaluating.set_params(good(110))
+    evaluating.stop(final_look=True)
+    evaluating.run()
+    reply = evaluating.next_looks(0)
+    assert [(look.version, look.kind, look.mean) for look in reply.looks] == [
+        (100, "look", 50.0), (110, "look", 20.0), (100, "second_look", 45.0),
+    ]  # fmt: skip
+    assert reply.kept is not None
+    assert (reply.kept.params.version, reply.kept.look.mean, reply.kept.fresh) == (100, 50.0, reply.looks[2])
+
+
+def test_the_best_is_looked_at_again_on_fresh_seeds_once_a_look_is_lower() -> None:
+    evaluating = evaluator(*map(everyone, (10.0, 50.0, 20.0, 40.0, 30.0)), solved_return=None)
+    looks = looks_after(evaluating, 100, 200, 300)
+    assert [(look.version, look.kind, look.mean) for look in looks] == [
+        (100, "look", 10.0), (200, "look", 50.0), (300, "look", 20.0), (200, "second_look", 40.0),
+    ]  # fmt: skip
+    assert len({look.seed for look in looks}) == 4
+    evaluating.evaluate(good(400))  # 30, which is no reason for another one
+    assert len(evaluating.next_looks(0).looks) == 5
+
+
+def test_what_is_to_be_saved_comes_with_the_look_that_changed_it() -> None:
+    evaluating = evaluator(*map(everyone, (10.0, 50.0, 20.0, 40.0, 30.0)), solved_return=None)
+    kept = []
+    for version in (100, 200, 300, 400):
+        evaluating.evaluate(good(version))
+        seen = sum(count for count, _ in kept)
+        reply = evaluating.next_looks(seen)
+        kept.append((len(reply.looks), None if reply.kept is None else reply.kept.params.version))
+    assert kept == [(1, 100), (1, 200), (2, 200), (1, None)]
+
+
+def test_a_candidate_that_is_refused_has_had_its_second_look() -> None:
+    """Of 500, then 100 on fresh episodes; the next look of 300 is above what is left of it."""
+    evaluating = evaluator(*map(everyone, (500.0, 100.0, 300.0, 20.0, 250.0)))
+    looks = looks_after(evaluating, 100, 200, 300)
+    assert [(look.version, look.kind) for look in looks] == [
+        (100, "look"), (100, "confirmation"), (200, "look"), (300, "look"), (200, "second_look"),
+    ]  # fmt: skip
+    kept = evaluating.next_looks(0).kept
+    assert kept is not None
+    assert kept.params.version == 200
+
+
+def test_nothing_takes_the_place_of_the_confirmed_params() -> None:
+    evaluating = evaluator(*map(everyone, (480.0, 480.0, 500.0, 20.0)))
+    looks = looks_after(evaluating, 100, 200, 300)
+    assert [look.kind for look in looks] == ["look", "confirmation", "look", "look"]
+    kept = evaluating.next_looks(0).kept
+    assert kept is not None
+    assert (kept.confirmed, kept.params.version) == (True, 100)
+
+
+def test_a_confirmation_goes_on_until_its_interval_is_above_the_threshold() -> None:
+    """480 on average with a spread of 24: 100 episodes leave room below 475, some hundred do not."""
+    looks = looks_after(evaluator(half_and_half(456, 504)), 100)
+    assert kinds(looks) == [(100, False, False), (100, True, True)]
+    assert 100 < len(looks[1].returns) < 1000
+    assert looks[1].interval_low >= 475
+    assert looks[1].unended == 0
+
+
+def test_a_confirmation_is_given_up_when_it_comes_out_lower() -> None:
+    looks = looks_after(evaluator(everyone(500), half_and_half(440, 500)), 100)
+    assert kinds(looks) == [(100, False, False), (100, True, False)]
+    assert len(looks[1].returns) == 100
+
+
+def test_stop_ends_a_confirmation_in_the_middle_of_any_round_and_newer_params_are_taken_meanwhile() -> None:
+    running = Running(solved_return=475.0, value=half_and_half(456, 504))
+    running.evaluator.set_params(good(100))
+    for _ in range(3):  # the look and two rounds
+        running.wait_until_a_look_began()
+        running.let_it_go()
+    running.wait_until_a_look_began()
+    running.evaluator.set_params(good(200))
+    newest = running.evaluator.newest()
+    assert newest is not None
+    assert newest.version == 200
+    running.evaluator.stop(final_look=False)
+    running.let_it_go()
     running.assert_ended()
     assert running.versions(1) == [100]
+    assert running.kept is not None
+    assert not running.kept.confirmed
+
+
+def test_a_look_of_a_slow_environment_has_fewer_episodes_and_the_next_one_waits() -> None:
+    """Each step of a copy takes half a second of the clock, and training episodes have two."""
+    seconds = [0.0]
+
+    class SlowEnvironments(FakeEnvironments):
+        def step(self, action: NDArray[np.int64]) -> Step:
+            seconds[0] += 0.5 * self.num_envs
+            return super().step(action)
+
+    evaluating = Evaluator(
+        EvaluatorConfig(evaluation_interval_learner_steps=100, evaluation_episodes=30),
+        FakeCopies(lambda count: SlowEnvironments([np.full(count, 7.0)], [2] * count), step_seconds=0.5),
+        SHAPES,
+        np.random.SeedSequence(1),
+        None,
+        clock=lambda: seconds[0],
+    )
+    evaluating.report(longest_training_episode=3, mean_training_episode=2.0)
+    evaluating.evaluate(good(100))
+    (look,) = evaluating.next_looks(0).looks
+    assert (len(look.returns), seconds[0]) == (10, 10.0)
+    notes = evaluating.report(longest_training_episode=3, mean_training_episode=2.0).notes
+    assert notes == ("a look has 10 episodes, not 30, because one takes 1.0 s",)
 
 
 def test_a_look_takes_no_more_steps_than_the_longest_episode() -> None:
@@ -453,10 +643,9 @@ def test_an_episode_that_does_not_end_counts_with_what_it_reached_and_as_unended
 
 def test_a_look_and_a_confirmation_at_episodes_that_do_not_end_come_with_what_was_reached() -> None:
     """A million steps each, a point a step: 1,000 are the most, which is the threshold."""
-    evaluating = Evaluator(
-        lambda episodes: FakeEnvironments([np.full(episodes, 1e6)], [1_000_000] * episodes), SHAPES,
-        np.random.SeedSequence(1), 100, 999.0,
-    )  # fmt: skip
+    evaluating = on_environments(
+        lambda episodes: FakeEnvironments([np.full(episodes, 1e6)], [1_000_000] * episodes), 999.0
+    )
     looks = looks_after(evaluating, 100)
     assert kinds(looks) == [(100, False, False), (100, True, True)]
     assert [(look.mean, look.unended, look.longest_env_steps) for look in looks] == [
@@ -465,23 +654,26 @@ def test_a_look_and_a_confirmation_at_episodes_that_do_not_end_come_with_what_wa
 
 
 def test_looks_are_as_long_as_training_episodes_ask_for() -> None:
-    evaluating = Evaluator(
-        lambda episodes: FakeEnvironments([np.full(episodes, 1500.0)], [1500] * episodes), SHAPES,
-        np.random.SeedSequence(1), 100, None,
-    )  # fmt: skip
+    evaluating = on_environments(
+        lambda episodes: FakeEnvironments([np.full(episodes, 1500.0)], [1500] * episodes), None
+    )
     evaluating.evaluate(good(100))
-    assert set(evaluating.report(longest_training_episode=80).seconds) == {"looking", "waiting"}
+    assert set(evaluating.report(longest_training_episode=80, mean_training_episode=40.0).seconds) == {
+        "looking",
+        "waiting",
+    }
     evaluating.evaluate(good(200))
-    evaluating.report(longest_training_episode=60)  # of an older answer; what was longer stays
+    evaluating.report(
+        longest_training_episode=60, mean_training_episode=40.0
+    )  # of an older answer; what was longer stays
     looks = looks_after(evaluating, 300)
     assert [(look.unended, look.longest_env_steps) for look in looks] == [(100, 1_000), (0, 1500), (0, 1500)]
 
 
 def test_the_time_limit_of_the_environment_is_let_run() -> None:
-    evaluating = Evaluator(
-        lambda episodes: FakeEnvironments([np.full(episodes, 1500.0)], [1500] * episodes), SHAPES,
-        np.random.SeedSequence(1), 100, None, time_limit=1500,
-    )  # fmt: skip
+    evaluating = on_environments(
+        lambda episodes: FakeEnvironments([np.full(episodes, 1500.0)], [1500] * episodes), None, time_limit=1500
+    )
     assert [look.unended for look in looks_after(evaluating, 100)] == [0]
 
 
@@ -490,10 +682,10 @@ def test_a_real_environment_whose_greedy_policy_walks_into_a_wall_is_looked_at_t
     environments = VectorEnvironment("environments:Corridor-v0", 4)
     away = QFunction(constant_arrays([1.0, 0.0], observation_size=25))
     towards = QFunction(constant_arrays([0.0, 1.0], observation_size=25))
-    stuck = greedy_returns(away, environments, 5, StepLimit(None))
+    stuck = greedy_episodes(away, environments, 4, 5, StepLimit(None))
     assert stuck is not None
     assert (stuck.returns.tolist(), stuck.unended) == ([-1000.0] * 4, 4)
-    through = greedy_returns(towards, environments, 5, StepLimit(None))
+    through = greedy_episodes(towards, environments, 4, 5, StepLimit(None))
     assert through is not None
     assert (through.returns.tolist(), through.unended) == ([-24.0] * 4, 0)
     environments.close()

@@ -61,19 +61,34 @@ def test_a_learner_that_does_not_answer_is_not_asked_again_until_it_does() -> No
     assert scene.asks(100) == 1
 
 
-def test_the_confirmed_network_stays_whatever_comes_later() -> None:
+def test_the_network_to_keep_stays_whatever_newer_ones_come() -> None:
     scene = Scene()
     scene.asks(1)
     scene.calls.answer("network_file", network(100))
     params = Params(200, 0, {"0.weight": np.zeros((2, 2), dtype=np.float32)})
-    scene.networks.fetch_confirmed(params)
+    scene.networks.keep(params)
     assert (scene.calls.open["encode"].method, scene.calls.open["encode"].args) == ("encode", (params,))
     scene.calls.answer("encode", network(200))
     scene.asks(60)
     scene.calls.answer("network_file", network(300))
-    scene.networks.take_confirmed(network(400))
     assert scene.files == {"q_network.pth": b"200", "last_q_network.pth": b"300"}
     assert scene.networks.saved_version == 200
+
+
+def test_of_several_networks_to_keep_the_last_one_ends_up_in_the_file() -> None:
+    """The learner is asked for one at a time."""
+    scene = Scene()
+    scene.networks.take(network(100))
+    for version in (200, 300, 400):
+        scene.networks.keep(Params(version, 0, {}))
+    assert scene.files["q_network.pth"] == b"100"
+    scene.calls.answer("encode", network(200))
+    assert scene.files["q_network.pth"] == b"200"
+    assert scene.calls.open["encode"].args[0].version == 400
+    scene.calls.answer("encode", network(400))
+    assert scene.files == {"q_network.pth": b"400", "last_q_network.pth": b"100"}
+    assert scene.networks.saved_version == scene.networks.kept_version == 400
+    assert "encode" not in scene.calls.open
 
 
 def test_an_older_network_never_takes_the_place_of_a_newer_one() -> None:

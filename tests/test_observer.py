@@ -14,7 +14,7 @@ from run_folders import look
 from test_ray_metrics import CONFIG, Sink, exporter, replay_stats
 
 from actors.evaluator import LooksReply
-from common.types import Episodes
+from common.types import Episodes, Kept, Params
 from driver.reporting.display import Display
 from driver.reporting.observer import Observer
 from driver.reporting.run_folder import RunFolder
@@ -22,9 +22,9 @@ from replay_server.episode_log import EpisodeRows, EpisodesReply
 from replay_server.stats import ReplayReport
 
 
-def observing(folder: Path, output: io.StringIO) -> Observer:
+def observing(folder: Path, output: io.StringIO, solved_return: float | None = None) -> Observer:
     display = Display(CONFIG, solved_return=None, console=Console(file=output, width=200))
-    return Observer(CONFIG, RunFolder(folder), display, exporter(Sink()), seconds=lambda: 10.0)
+    return Observer(CONFIG, RunFolder(folder), display, exporter(Sink()), lambda: 10.0, solved_return)
 
 
 def report(*chunks: Episodes) -> ReplayReport:
@@ -43,6 +43,34 @@ def test_the_longest_training_episode_is_kept(tmp_path: Path) -> None:
         seen.take_replay(report(*chunks), alive=2, restarts=0)
         lengths.append(seen.longest_episode_env_steps)
     assert lengths == [0, 3, 3, 3]
+
+
+def test_the_mean_length_of_training_episodes_is_that_of_all(tmp_path: Path) -> None:
+    """Lengths 1, 2, 3 and 1, 2; the server has counted seven episodes in all by then."""
+    seen = observing(tmp_path, io.StringIO())
+    assert seen.mean_episode_env_steps == 0.0
+    seen.take_replay(report(episodes(1.0, 1.0, 1.0), episodes(1.0, 1.0)), alive=2, restarts=0)
+    assert seen.mean_episode_env_steps == 9 / 7
+
+
+def test_a_confirmation_that_holds_solves_and_what_is_to_be_kept_is_remembered(tmp_path: Path) -> None:
+    output = io.StringIO()
+    seen = observing(tmp_path, output, solved_return=475.0)
+    first = look(400, 480.0)
+    kept = Kept(Params(400, 40, {}), first, None)
+    seen.take_looks(LooksReply([first], kept))
+    seen.take_looks(LooksReply([look(800, 470.0), look(400, 478.0, "second_look")], None))
+    assert (seen.solved, seen.kept) == (None, kept)
+    confirmation = look(1200, 490.0, "confirmation", solved=True)._replace(confidence=0.9925)
+    confirmed = Kept(Params(1200, 120, {}), look(1200, 490.0), confirmation)
+    seen.take_looks(LooksReply([look(1200, 490.0), confirmation], confirmed))
+    assert seen.solved is not None
+    assert (seen.solved.confirmation, seen.kept, seen.looks_seen) == (confirmation, confirmed, 5)
+    assert seen.last_look is not None
+    assert seen.last_look.version == 1200
+    assert output.getvalue() == (
+        "learner step 1,200: candidate, mean of 100 further episodes 490.0 [490.0, 490.0] at 99.25 %: solved\n"
+    )
 
 
 def said(folder: Path, unended: Sequence[int]) -> list[str]:

@@ -19,6 +19,7 @@ class FakeObserver:
 
     episodes_seen = 0
     longest_episode_env_steps = 70
+    mean_episode_env_steps = 35.0
 
     def __init__(self) -> None:
         self.exported: list[tuple[int, list[int]]] = []
@@ -111,4 +112,4 @@ def test_the_evaluator_is_told_how_long_training_episodes_are() -> None:
     scene = Scene()
     scene.poll()
     question = scene.calls.open["evaluator"]
-    assert (question.role, question.method, question.args) == ("evaluator", "report", (70,))
+    assert (question.role, question.method, question.args) == ("evaluator", "report", (70, 35.0))

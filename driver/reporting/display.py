@@ -21,6 +21,12 @@ _MOST_PLAIN_SECONDS = 60.0
 _MOST_HEARD = 10  # lines of the environment's code
 
 
+def interval(look: Look) -> str:
+    """The mean and its interval, with the confidence where it is not the usual 95 %."""
+    text = f"{look.mean:.1f} [{look.interval_low:.1f}, {look.interval_high:.1f}]"
+    return text if look.kind != "confirmation" else f"{text} at {100 * look.confidence:.6g} %"
+
+
 class Display:
     """Shows the newest Progress; `say` prints a line that stays."""
 
@@ -31,6 +37,7 @@ class Display:
         self._interval = _FIRST_PLAIN_SECONDS
         self._last_plain = time.monotonic()
         self._heard: set[str] = set()
+        self._noted: set[str] = set()
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -61,6 +68,13 @@ class Display:
                 where = f" in {role}" if role else ""
                 self.say(f"the environment{where} says: {text}", style="yellow")
 
+    def note(self, lines: Sequence[str]) -> None:
+        """What the user should know of how the run is done: each line once."""
+        for text in lines:
+            if text not in self._noted:
+                self._noted.add(text)
+                self.say(text, style="yellow")
+
     def starting(self, what: str) -> None:
         """Before there is any progress; only a terminal shows it."""
         if self._live:
@@ -77,11 +91,11 @@ class Display:
 
     def look(self, look: Look) -> None:
         """Only what concerns the goal gets a line: a confirmation."""
-        if look.confirmation:
+        if look.kind == "confirmation":
             verdict = "solved" if look.solved else "not confirmed"
             self.say(
-                f"learner step {look.version:,}: candidate, mean of {len(look.returns)} further episodes "
-                f"{look.mean:.1f} [{look.interval_low:.1f}, {look.interval_high:.1f}]: {verdict}"
+                f"learner step {look.version:,}: candidate, mean of {len(look.returns):,} further episodes "
+                f"{interval(look)}: {verdict}"
             )
 
     def unended(self, look: Look) -> None:

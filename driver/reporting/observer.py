@@ -13,11 +13,12 @@ from actors.evaluator import EvaluatorReport, LooksReply
 from actors.policy import epsilon_schedule
 from common.config import Config
 from common.time_use import ACTIVITIES, column
-from common.types import Look, Params
+from common.types import Kept, Look
 from driver.reporting.actor_answers import ActorAnswers
 from driver.reporting.display import Display
 from driver.reporting.progress import ActorProgress, Counts, Progress, observe
 from driver.reporting.ray_metrics import RayMetrics, samples
+from driver.reporting.reach import Reach
 from driver.reporting.run_folder import RunFolder
 from learner.learner_stats import LearnerStats
 from replay_server.episode_log import EpisodesReply
@@ -28,18 +29,22 @@ class Solved(NamedTuple):
     """When the driver knew, and by which confirmation."""
 
     seconds: float
-    candidate: Look
     confirmation: Look
-    params: Params
 
 
 class Observer:
     """Takes the answers; asks nothing itself."""
 
     def __init__(
-        self, config: Config, folder: RunFolder, display: Display, metrics: RayMetrics, seconds: Callable[[], float]
+        self,
+        config: Config,
+        folder: RunFolder,
+        display: Display,
+        metrics: RayMetrics,
+        seconds: Callable[[], float],
+        solved_return: float | None = None,
     ) -> None:
-        """`seconds`: since the start that seconds_to_solve counts from."""
+        """`seconds`: since the start that seconds_to_solve counts from. `solved_return`: the threshold, if any."""
         self._config = config
         self._folder = folder
         self._display = display
@@ -52,9 +57,12 @@ class Observer:
         self._evaluator_seconds: dict[str, float] = {}
         self._asked_shards: dict[int, ShardStats] = {}  # beside a coordinator, which does not know this of them
         self._unended_before = False  # whether episodes of the look before did not end, and this was said
+        self._reach = Reach(solved_return)
+        self._lengths_env_steps = 0  # of all training episodes together
         self.longest_episode_env_steps = 0  # of training
         self.looks_seen = 0  # the number of the next look to ask for
-        self.last_look: Look | None = None  # that is no confirmation
+        self.last_look: Look | None = None  # a first one, of what was newest then
+        self.kept: Kept | None = None  # what is to be saved; None: whatever is newest
         self.progress: Progress | None = None
         self.shards: tuple[ShardStats, ...] = ()  # of that moment
         self.solved: Solved | None = None
@@ -63,6 +71,11 @@ class Observer:
     def episodes_seen(self) -> int:
         """The number of the next finished episode to ask for."""
         return self._episodes.next
+
+    @property
+    def mean_episode_env_steps(self) -> float:
+        """Of all training episodes; 0 before the first."""
+        return self._lengths_env_steps / self._episodes.next if self._episodes.next else 0.0
 
     @property
     def first_learner_step_seconds(self) -> float | None:
@@ -86,6 +99,7 @@ class Observer:
         """The evaluator's report."""
         self._evaluator_seconds = report.seconds
         self._display.hear("evaluator", report.heard)
+        self._display.note(report.notes)
 
     def take_shard(self, shard: int, stats: ShardStats) -> None:
         """What one of several replay shards tells of itself, for the next moment."""
@@ -98,8 +112,11 @@ class Observer:
             report = report._replace(stats=report.stats._replace(shards=shards))
         self.shards = report.stats.shards
         self._folder.add_episodes(report.episodes.rows, self._episodes.next, self._seconds())
-        lengths = [int(row.episodes.length_env_steps.max(initial=0)) for row in report.episodes.rows]
-        self.longest_episode_env_steps = max(self.longest_episode_env_steps, *lengths, 0)
+        lengths = [row.episodes.length_env_steps for row in report.episodes.rows]
+        self.longest_episode_env_steps = max(
+            self.longest_episode_env_steps, *(int(part.max(initial=0)) for part in lengths), 0
+        )
+        self._lengths_env_steps += sum(int(part.sum()) for part in lengths)
         self._episodes = report.episodes._replace(rows=[])
         self._replay = report.stats
         actors = self._config.actor.actors
@@ -130,19 +147,27 @@ class Observer:
         self._metrics.export(samples(self._config, self.progress, actors, self.shards if known else (), alive))
 
     def take_looks(self, reply: LooksReply) -> None:
-        """New looks; the first confirmation that holds solves the run."""
+        """New looks, and what is to be saved by them; the first confirmation that holds solves the run."""
         seconds = self._seconds()
+        self.kept = reply.kept or self.kept
         for look in reply.looks:
-            if not look.confirmation:
+            if look.kind == "look":
                 self.last_look = look
-            elif look.solved and reply.confirmed is not None and self.last_look is not None and self.solved is None:
-                self.solved = Solved(seconds, candidate=self.last_look, confirmation=look, params=reply.confirmed)
+            elif look.solved and self.solved is None:
+                self.solved = Solved(seconds, confirmation=look)
+            if (sentence := self._reach.see(look)) is not None:
+                self._display.say(sentence, style="yellow")
             self.looks_seen += 1
             self._folder.add_look(look, seconds)
             self._display.look(look)
             if look.unended and not self._unended_before:
                 self._display.unended(look)
             self._unended_before = look.unended > 0
+
+    @property
+    def reach(self) -> str | None:
+        """What there is to say at the end of a threshold that was not reached."""
+        return None if self.solved else self._reach.at_the_end(self.kept)
 
     def _actor_progress(self, actor_id: int, restarts: int) -> ActorProgress:
         env_steps, counts = 0, ActorCounts(env_steps=0, episodes=0)

@@ -84,6 +84,7 @@ def metrics_schema() -> Any:
             ("evaluation_std", pa.float64()),
             ("evaluation_interval_low", pa.float64()),
             ("evaluation_interval_high", pa.float64()),
+            ("evaluation_confidence", pa.float64()),
             ("evaluation_min", pa.float64()),
             ("evaluation_max", pa.float64()),
             ("evaluation_episodes", pa.int64()),

@@ -127,10 +127,10 @@ class RunFolder:
         self._add_metrics({"kind": "progress", **progress._asdict(), **progress.time_use})
 
     def add_look(self, look: Look, seconds: float) -> None:
-        """One row a look or confirmation; its steps are those of the params it is about."""
+        """One row a look, second look or confirmation; its steps are those of the params it is about."""
         self._add_metrics(
             {
-                "kind": "confirmation" if look.confirmation else "look",
+                "kind": look.kind,
                 "seconds": seconds,
                 "env_steps": look.env_steps,
                 "learner_steps": look.version,
@@ -138,6 +138,7 @@ class RunFolder:
                 "evaluation_std": look.std,
                 "evaluation_interval_low": look.interval_low,
                 "evaluation_interval_high": look.interval_high,
+                "evaluation_confidence": look.confidence,
                 "evaluation_min": float(look.returns.min()),
                 "evaluation_max": float(look.returns.max()),
                 "evaluation_episodes": len(look.returns),

@@ -15,9 +15,23 @@ _THROUGHPUT = (
     "seconds", "env_steps", "transitions", "learner_steps", "episodes", "chunks",
     "env_steps_per_second", "learner_steps_per_second", "samples_per_insert",
 )  # fmt: skip
-_LEARNING = ("recent_return", "epsilon", "loss", "mean_q", "q_spread", "silent_units", "mean_abs_td_error", "learning_rate", "target_syncs")
+_LEARNING = (
+    "recent_return",
+    "epsilon",
+    "loss",
+    "mean_q",
+    "q_spread",
+    "silent_units",
+    "mean_abs_td_error",
+    "learning_rate",
+    "target_syncs",
+)
 _LAG_PREFIXES = ("policy_lag_", "params_delay_")
-_OF_LOOKS = {"look": "evaluation", "confirmation": "confirmation"}  # a row's kind -> its group
+_OF_LOOKS = {
+    "look": "evaluation",
+    "second_look": "second_look",
+    "confirmation": "confirmation",
+}  # a row's kind -> its group
 _OF_LOOKS_PASSED_OVER = ("seconds", "env_steps", "evaluation_seed")
 _PASSED_OVER = ("evaluation_return",)  # it is in the rows of looks, where it belongs to other environment steps
 

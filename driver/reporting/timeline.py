@@ -62,7 +62,7 @@ def draw_timeline(run: Path, began: float) -> None:
 def write_timeline(path: Path, metrics: Any, calls: Sequence[Call]) -> None:
     """`metrics`: a pyarrow Table as in metrics.parquet."""
     progress = _rows(metrics, ["progress"])
-    looks = _rows(metrics, ["look", "confirmation"])
+    looks = _rows(metrics, ["look", "second_look", "confirmation"])
     calls = sorted(calls, key=lambda call: call.start)[-TIMELINE_CALLS:]
     called = sorted({call.role for call in calls})
     names = [_RUN, *dict.fromkeys([*ACTIVITIES, *called])]

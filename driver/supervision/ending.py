@@ -40,15 +40,15 @@ class Ending:
             ray.wait(list(runs), num_returns=len(runs), timeout=_STOP_SECONDS)
 
     def ask_for_looks(self) -> None:
-        """Those that the driver has not seen; one may have confirmed what is to be saved."""
+        """Those that the driver has not seen; one may have changed what is to be saved."""
         _ask(
             self._roles.evaluator, "next_looks", self._observer.take_looks, self._observer.looks_seen, group=LOOKS_GROUP
         )
 
     def ask(self, take_replay: Callable[[ReplayReport], object]) -> None:
         """What the roles have to say after their last poll."""
-        longest = self._observer.longest_episode_env_steps
-        _ask(self._roles.evaluator, "report", self._observer.take_evaluator, longest)
+        lengths = (self._observer.longest_episode_env_steps, self._observer.mean_episode_env_steps)
+        _ask(self._roles.evaluator, "report", self._observer.take_evaluator, *lengths)
         self._ask_actors()
         _ask(self._roles.learner, "stats", self._observer.take_learner)
         self._ask_shards()
@@ -56,9 +56,9 @@ class Ending:
 
     def fetch_networks(self, networks: Networks) -> None:
         """Whatever is newer than what the driver has, of whoever still answers."""
-        solved = self._observer.solved
-        if solved is not None and networks.confirmed is None:
-            networks.take_confirmed(self._encode(solved.params))
+        kept = self._observer.kept
+        if kept is not None and kept.params.version != networks.kept_version:
+            networks.take_kept(self._encode(kept.params))
         looked_at: list[Params | None] = []
         _ask(self._roles.evaluator, "newest", looked_at.append)
         if not looked_at or looked_at[0] is None:

@@ -1,6 +1,7 @@
 """The networks of a run outside of its roles: in the driver and in the run folder, so that no role's end can cost them.
 
-The newest is fetched from the learner every few seconds, the confirmed one when it is confirmed.
+The newest is fetched from the learner every few seconds; the one to keep is made a file when the evaluator names it. So
+the files are at any time what the run would leave if it ended then.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Files(Protocol):
 
 
 class Networks:
-    """Keeps the newest network and the confirmed one; `q_network.pth` is the latter, and without one the former."""
+    """`last_q_network.pth` is the newest; `q_network.pth` the one to keep, and without one the newest too."""
 
     def __init__(self, learner: Role, calls: Calls, folder: Files, clock: Callable[[], float] = time.monotonic) -> None:
         self._learner = learner
@@ -37,14 +38,20 @@ class Networks:
         self._folder = folder
         self._clock = clock
         self._asked = float("-inf")
+        self._to_keep: Params | None = None
         self.newest: NetworkFile | None = None
-        self.confirmed: NetworkFile | None = None
+        self._kept: NetworkFile | None = None
 
     @property
     def saved_version(self) -> int | None:
         """Of the params in `q_network.pth`; None where nothing was saved."""
-        saved = self.confirmed or self.newest
+        saved = self._kept or self.newest
         return None if saved is None else saved.version
+
+    @property
+    def kept_version(self) -> int | None:
+        """Of the one to keep, once it is in the file."""
+        return None if self._kept is None else self._kept.version
 
     def fetch_if_due(self) -> None:
         """Asks the learner for its newest network, unless it still owes the last answer."""
@@ -54,24 +61,33 @@ class Networks:
         if self._calls.ask_once("network_file", self._learner, "network_file", self._take_trained, group=CONTROL_GROUP):
             self._asked = now
 
-    def fetch_confirmed(self, params: Params) -> None:
-        """Has the learner, which has torch at hand, make a file of the confirmed params."""
-        self._calls.ask_once("encode", self._learner, "encode", self.take_confirmed, params, group=CONTROL_GROUP)
+    def keep(self, params: Params) -> None:
+        """In place of what was to be kept. Has the learner, which has torch at hand, make a file of them."""
+        self._to_keep = params
+        self._have_it_made()
 
     def take(self, network: NetworkFile) -> None:
-        """The newest that somebody had; one that is not newer than what is kept changes nothing."""
+        """The newest that somebody had; one that is not newer than what is known changes nothing."""
         if self.newest is not None and network.version <= self.newest.version:
             return
         self.newest = network
         self._folder.write_network(LAST_Q_NETWORK, network.content)
-        if self.confirmed is None:
+        if self._kept is None:
             self._folder.write_network(Q_NETWORK, network.content)
 
-    def take_confirmed(self, network: NetworkFile) -> None:
-        """That of the first confirmation."""
-        if self.confirmed is None:
-            self.confirmed = network
-            self._folder.write_network(Q_NETWORK, network.content)
+    def take_kept(self, network: NetworkFile) -> None:
+        """The one to keep."""
+        self._kept = network
+        self._folder.write_network(Q_NETWORK, network.content)
+
+    def _have_it_made(self) -> None:
+        params = self._to_keep
+        if params is not None and params.version != self.kept_version:
+            self._calls.ask_once("encode", self._learner, "encode", self._take_made, params, group=CONTROL_GROUP)
+
+    def _take_made(self, network: NetworkFile) -> None:
+        self.take_kept(network)
+        self._have_it_made()  # if it is another one by now
 
     def _take_trained(self, network: NetworkFile) -> None:
         if network.version > 0:  # the initial params are worth a file only at the end

@@ -69,6 +69,7 @@ class Polling:
             "report",
             self._observer.take_evaluator,
             self._observer.longest_episode_env_steps,
+            self._observer.mean_episode_env_steps,
         )
 
     def observe(self, report: ReplayReport, unanswered: str = "") -> Progress:

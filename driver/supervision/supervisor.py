@@ -58,14 +58,18 @@ class Supervisor:
         signals: StopSignals,
         seconds: Callable[[], float],
         head: Head | None,
+        solved_return: float | None,
     ) -> None:
-        """`seconds`: since the start that seconds_to_solve counts from. `head`: of the cluster, if this is one."""
+        """`seconds`: since the start that seconds_to_solve counts from. `head`: of the cluster, if this is one.
+
+        `solved_return`: the threshold, if there is one.
+        """
         self._config = config
         self._folder = folder
         self._display = display
         self._signals = signals
         self._seconds = seconds
-        self._observer = Observer(config, folder, display, metrics, seconds)
+        self._observer = Observer(config, folder, display, metrics, seconds, solved_return)
         self._roles = Roles.of(topology, config.actor.actors)
         self._calls = Calls(self._role_raised, self._process_died)
         first_actors, others = self._roles.actors[:_FIRST_ACTORS], self._roles.actors[_FIRST_ACTORS:]
@@ -115,6 +119,8 @@ class Supervisor:
             shards=self._observer.shards,
             solved=self._observer.solved,
             last_look=self._observer.last_look,
+            kept=self._observer.kept,
+            reach=self._observer.reach,
             first_learner_step_seconds=self._observer.first_learner_step_seconds,
             ready_seconds=self._starting.ready_seconds,
             nodes=self._nodes() if self._head else None,
@@ -280,8 +286,8 @@ class Supervisor:
 
     def _take_looks_and_ask_again(self, reply: LooksReply) -> None:
         self._observer.take_looks(reply)
-        if reply.confirmed is not None:
-            self._networks.fetch_confirmed(reply.confirmed)
+        if reply.kept is not None:
+            self._networks.keep(reply.kept.params)
         if self._observer.solved and self._config.evaluator.stop_when_solved:
             self._end("solved")
         self._ask_for_looks()

@@ -1,0 +1,70 @@
+"""The best network seen so far, by episodes that had no part in its choice.
+
+The highest of many looks is high by luck as well. So a look that is above all before only makes a challenger. What
+counts is its second look, on start states of its own: that mean is the standing that the next one has to reach.
+"""
+
+from __future__ import annotations
+
+from common.types import Kept, Look, Params
+
+
+class BestSeen:
+    """Who is the best, and who is due for a second look.
+
+    While looks rise, each of them is the challenger in place of the one before, and no second look is made: it costs as
+    much as a look. It is due once a look comes out lower. Of equals the newer counts.
+    """
+
+    def __init__(self) -> None:
+        self._standing: Kept | None = None  # with a second look
+        self._challenger: Kept | None = None  # without one
+
+    @property
+    def kept(self) -> Kept | None:
+        """What is to be saved; None before the first look.
+
+        A challenger without a second look counts where there is no other, and where the whole interval of its look is
+        above the standing: then luck alone is no explanation.
+        """
+        if self._standing is None or self._standing.confirmed or self._challenger is None:
+            return self._standing or self._challenger
+        above = self._challenger.look.interval_low > self._mean_of_standing
+        return self._challenger if above else self._standing
+
+    @property
+    def challenger(self) -> Kept | None:
+        """Whoever has no second look yet; nobody after a confirmation."""
+        return self._challenger
+
+    @property
+    def confirmed(self) -> bool:
+        """Once it is, nothing takes its place."""
+        return self._standing is not None and self._standing.confirmed
+
+    def looked(self, params: Params, look: Look) -> Kept | None:
+        """A first look. Returns the challenger whose second look is due by it, if there is one."""
+        if self.confirmed:
+            return None
+        reached = self._mean_of_standing
+        if self._challenger is not None:
+            reached = max(reached, self._challenger.look.mean)
+        if look.mean >= reached:
+            self._challenger = Kept(params, look, fresh=None)
+            return None
+        return self._challenger
+
+    def looked_again(self, params: Params, look: Look, fresh: Look) -> None:
+        """A second look or a confirmation; only one that solved takes the place of any other."""
+        if self._challenger is not None and self._challenger.params.version == params.version:
+            self._challenger = None
+        if fresh.solved:
+            self._challenger = None
+        elif self.confirmed or fresh.mean < self._mean_of_standing:
+            return
+        self._standing = Kept(params, look, fresh)
+
+    @property
+    def _mean_of_standing(self) -> float:
+        fresh = None if self._standing is None else self._standing.fresh
+        return float("-inf") if fresh is None else fresh.mean

@@ -1,0 +1,61 @@
+"""How many episodes a look has and when the next one may begin, by what episodes cost.
+
+Where they are quick, as CartPole's are, neither is touched. Where the environment is what limits the run, a look of 100
+episodes could take longer than the whole training; and on the same cores it would take their time from the actors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+_LEAST_EPISODES = 10
+_LOOK_SECONDS = 10.0  # a look may always take as long
+_SHARE_OF_RUN = 20  # or one part in so many of the run so far, which makes the looks of long runs surer
+_QUICK_SECONDS = 2.0  # looks that are shorter follow one another as they are due
+_SHARE_OF_TIME = 3  # others take at most one part in so many of the time
+_UNKNOWN_EPISODE_ENV_STEPS = 200.0
+
+
+class Pace:
+    """Told what looks took; says what the next may take."""
+
+    def __init__(self, episodes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """`episodes`: of a look that costs little."""
+        self._wanted = episodes
+        self._clock = clock
+        self._began = clock()
+        self._episode_seconds: float | None = None  # None: no look yet
+        self._may_begin = float("-inf")
+        self.note: str | None = None  # that looks have fewer episodes, once they have
+
+    def begin(self) -> None:
+        """The run begins."""
+        self._began = self._clock()
+
+    def episodes(self, step_seconds: float, episode_env_steps: float, allowed: float | None = None) -> int:
+        """Of the next look, in which it may take `allowed` seconds, if they are given.
+
+        The first two say what an episode may take, until a look has told: 0 is not known.
+        """
+        seconds = self._episode_seconds
+        if seconds is None:
+            seconds = step_seconds * (episode_env_steps or _UNKNOWN_EPISODE_ENV_STEPS)
+        at_its_end = allowed is not None
+        if allowed is None:
+            allowed = max(_LOOK_SECONDS, (self._clock() - self._began) / _SHARE_OF_RUN)
+        fits = self._wanted if seconds * self._wanted <= allowed else int(allowed / seconds)
+        count = min(self._wanted, max(_LEAST_EPISODES, fits))
+        if count < self._wanted and not at_its_end and self.note is None:
+            self.note = f"a look has {count} episodes, not {self._wanted}, because one takes {seconds:.1f} s"
+        return count
+
+    def looked(self, episodes: int, seconds: float) -> None:
+        """A look of so many episodes took so long."""
+        self._episode_seconds = seconds / episodes
+        if seconds > _QUICK_SECONDS:
+            self._may_begin = self._clock() + (_SHARE_OF_TIME - 1) * seconds
+
+    def wait_seconds(self) -> float:
+        """Until the next look may begin; 0 or less: now."""
+        return self._may_begin - self._clock()
