@@ -82,7 +82,7 @@ def epsilon_schedule(config: ActorConfig, actor_id: int) -> Callable[[float], Fl
         return lambda env_steps: fixed
     final = final_epsilons(config, actor_id)
     fall = np.float32(config.epsilon_start) - final
-    return lambda env_steps: final + fall * np.float32(math.exp(-env_steps / config.epsilon_decay_env_steps))
+    return lambda env_steps: final + fall * np.float32(math.exp(-env_steps / config.decay_env_steps))
 
 
 def mean_epsilon(config: ActorConfig, env_steps: float) -> float:

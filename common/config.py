@@ -15,6 +15,10 @@ from common.env_args import arguments, is_wrapper
 from common.messages import minibatches_per_call
 
 _LEAST_LEARNING_RATE = 1e-5
+_RATE_DECAY_LEARNER_STEPS = 40_000
+_RATE_DECAY_SHARE = 1 / 3  # of a run: long against the time to a good policy, and an end in which it settles
+_EPSILON_DECAY_ENV_STEPS = 12_000.0
+_EPSILON_DECAY_SHARES = (1 / 10, 12_000 / 500_000)  # of a run: at most, for the sake of short ones; at least, of long
 _LEAST_CHUNK_ROWS, _CHUNK_STEPS = 64, 16
 _ROWS_IN_FLIGHT = 1400  # of all actors together; an episode's end adds n_step - 1
 
@@ -57,8 +61,8 @@ class ActorConfig:
     """Exponential: epsilon in the end, of the environment in the middle."""
     epsilon_spread: float = 0.8
     """Exponential: ends are epsilon_end ** (1 - spread) to epsilon_end ** (1 + spread); 0: all the same."""
-    epsilon_decay_env_steps: float = 12_000.0
-    """Global environment steps to 1/e."""
+    epsilon_decay_env_steps: float | None = None
+    """Global environment steps to 1/e [12,000; by --max-env-steps where it is below 120,000 or above 500,000]."""
     epsilon_ladder_base: float = 0.7
     """Ladder: epsilon_i = base ** (1 + alpha * i / (N - 1))."""
     epsilon_ladder_alpha: float = 7.0
@@ -74,12 +78,13 @@ class ActorConfig:
         for name in ("epsilon_start", "epsilon_end"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must lie in [0, 1]")
         _require(0 <= self.epsilon_spread < 1, "epsilon_spread", self.epsilon_spread, "must lie in [0, 1)")
-        _require(
-            0 < self.epsilon_decay_env_steps < math.inf,
-            "epsilon_decay_env_steps",
-            self.epsilon_decay_env_steps,
-            "must be above 0",
-        )
+        if self.epsilon_decay_env_steps is not None:
+            _require(
+                0 < self.epsilon_decay_env_steps < math.inf,
+                "epsilon_decay_env_steps",
+                self.epsilon_decay_env_steps,
+                "must be above 0",
+            )
         _require(
             0 < self.epsilon_ladder_base <= 1, "epsilon_ladder_base", self.epsilon_ladder_base, "must lie in (0, 1]"
         )
@@ -90,6 +95,11 @@ class ActorConfig:
             "must be at least 0",
         )
         _require(0 < self.chunk_seconds < math.inf, "chunk_seconds", self.chunk_seconds, "must be above 0")
+
+    @property
+    def decay_env_steps(self) -> float:
+        """epsilon_decay_env_steps, or else that of a run without a limit."""
+        return _EPSILON_DECAY_ENV_STEPS if self.epsilon_decay_env_steps is None else self.epsilon_decay_env_steps
 
     @property
     def rows_per_chunk(self) -> int:
@@ -142,8 +152,8 @@ class LearnerConfig:
     """Adam's step size at the start."""
     learning_rate_final: float | None = None
     """Adam's step size at the decay's end [1/80 of the start]; then it falls as 1 / learner steps."""
-    learning_rate_decay_learner_steps: int = 25_000
-    """Length of the linear decay, learner steps."""
+    learning_rate_decay_learner_steps: int | None = None
+    """Length of the linear decay, learner steps [a third of the run's, as its limits say; 40,000 without any]."""
     batch_size: int = 128
     """Transitions in one learner step."""
     target_sync_learner_steps: int = 100
@@ -175,6 +185,12 @@ class LearnerConfig:
             self.decayed_learning_rate,
             f"must be at least {_LEAST_LEARNING_RATE} and at most --learning-rate {self.learning_rate}",
         )
+
+    @property
+    def decay_learner_steps(self) -> int:
+        """learning_rate_decay_learner_steps, or else that of a run without a limit."""
+        given = self.learning_rate_decay_learner_steps
+        return _RATE_DECAY_LEARNER_STEPS if given is None else given
 
     @property
     def decayed_learning_rate(self) -> float:
@@ -378,7 +394,40 @@ def resolve(config: Config, observation_size: int) -> Config:
     )
     return dataclasses.replace(
         config,
-        actor=dataclasses.replace(config.actor, chunk_rows=config.actor.rows_per_chunk),
-        learner=dataclasses.replace(config.learner, learning_rate_final=config.learner.decayed_learning_rate),
+        actor=dataclasses.replace(
+            config.actor,
+            chunk_rows=config.actor.rows_per_chunk,
+            epsilon_decay_env_steps=_epsilon_decay(config),
+        ),
+        learner=dataclasses.replace(
+            config.learner,
+            learning_rate_final=config.learner.decayed_learning_rate,
+            learning_rate_decay_learner_steps=_rate_decay(config),
+        ),
         replay=dataclasses.replace(config.replay, tolerance_samples=float(tolerance)),
     )
+
+
+def run_learner_steps(config: Config) -> int | None:
+    """Learner steps of a run that goes on to its limits; None without any. A limit in seconds says nothing of them."""
+    learner, replay = config.learner, config.replay
+    limits = [] if learner.max_learner_steps is None else [learner.max_learner_steps]
+    if replay.max_env_steps is not None:
+        inserted = max(0, replay.max_env_steps - replay.learning_starts_transitions)
+        limits.append(max(1, int(replay.samples_per_insert * inserted / learner.batch_size)))
+    return min(limits, default=None)
+
+
+def _rate_decay(config: Config) -> int:
+    steps = run_learner_steps(config)
+    if config.learner.learning_rate_decay_learner_steps is not None or steps is None:
+        return config.learner.decay_learner_steps
+    return max(1, int(_RATE_DECAY_SHARE * steps))
+
+
+def _epsilon_decay(config: Config) -> float:
+    limit = config.replay.max_env_steps
+    if config.actor.epsilon_decay_env_steps is not None or limit is None:
+        return config.actor.decay_env_steps
+    most, least = _EPSILON_DECAY_SHARES
+    return max(least * limit, min(_EPSILON_DECAY_ENV_STEPS, most * limit))

@@ -210,7 +210,7 @@ class Learner:
         Robbins and Monro, https://doi.org/10.1214/aoms/1177729586.
         """
         config = self._config
-        done = self.learner_steps / config.learning_rate_decay_learner_steps
+        done = self.learner_steps / config.decay_learner_steps
         if done > 1:
             return config.decayed_learning_rate / done
         return config.learning_rate + done * (config.decayed_learning_rate - config.learning_rate)

@@ -2,8 +2,11 @@
 
 Adam moves every weight of the first layer by about the learning rate, however large the input is. So one observation of
 147 numbers up to 10 moves every unit a hundred times as far as one of CartPole's does, and after a few hundred steps
-all units are on the wrong side of 0 for ever. Here every number is centred and divided by its spread, and all together
-by their sum, so that a step means the same for any environment.
+all units are on the wrong side of 0 for ever. Here every number is divided by its spread, and all together by their
+sum, so that a step means the same for any environment.
+
+The spread is that around 0, the root of the mean square, unless a number hardly varies around its mean: only then is it
+centred. With all numbers centred Acrobot is learnt late or not at all.
 """
 
 from __future__ import annotations
@@ -21,10 +24,9 @@ Float64 = NDArray[np.float64]
 _ROWS = 512  # of a reply are looked at, which are drawn at random: all of them would cost more and tell little more
 _MEMORY_ROWS = 200_000  # what is older counts ever less
 _LEAST_SHARE = 0.02  # of the newest rows in the sum of |numbers|, which follows the policy sooner
-_RANGE = 10.0  # spreads between lowest and highest at most: else a number that is rarely not 0 has a huge value then
-_SIZE = (
-    1.6  # sum of |numbers| of an observation; with half of it CartPole is learnt more slowly, with twice less safely
-)
+_RANGE = 10.0  # a number is at most so many spreads: else one that is rarely not 0 would be huge then
+_CENTRED = (20.0, 40.0)  # |mean| / standard deviation: from here on a number is centred in part, from there on wholly
+_SIZE = 3.2  # sum of |numbers| of an observation, at most
 _PRE_ACTIVATION = 0.25  # spread of what a unit of the first layer gets at the start, of weights and bias alike
 
 
@@ -46,30 +48,38 @@ class RunningScale:
         self._low = np.full(observation_size, np.inf)
         self._high = np.full(observation_size, -np.inf)
         self._rows = 0.0
-        self._size = 0.0  # sum of |numbers|, centred and each divided by its spread: a running mean
+        self._size = 0.0  # sum of |numbers|, each divided by its spread: a running mean
 
     def see(self, observation: NDArray[np.float32]) -> None:
         """Takes observations `[N, D]` into account."""
         share = len(observation) / (self._rows + len(observation))
         self._rows = min(self._rows + len(observation), _MEMORY_ROWS)
-        moved = observation.mean(axis=0, dtype=np.float64) - self._mean
-        centred = observation - (self._mean + moved).astype(np.float32)
-        variance = np.square(centred).mean(axis=0, dtype=np.float64)
+        mean = observation.mean(axis=0, dtype=np.float64)
+        moved = mean - self._mean
+        variance = np.square(observation - mean).mean(axis=0)
         self._variance = (1 - share) * self._variance + share * variance + share * (1 - share) * moved**2
         self._mean = self._mean + share * moved
         self._low = np.minimum(self._low, observation.min(axis=0))
         self._high = np.maximum(self._high, observation.max(axis=0))
-        size = float((np.abs(centred).mean(axis=0, dtype=np.float64) / self._spread()).sum())
+        size = float((np.abs(observation - self._centre()).mean(axis=0) / self._spread()).sum())
         self._size += max(share, _LEAST_SHARE) * (size - self._size)
 
     def scaling(self) -> Scaling:
-        """As of now. A number that never varied is only centred."""
+        """As of now."""
         scale = min(1.0, _SIZE / self._size if self._size > 0 else 1.0) / self._spread()
         spread = float(np.sqrt((self._variance * scale**2).sum()))
-        return Scaling(scale, -self._mean * scale, self._high > self._low, spread)
+        return Scaling(scale, -self._centre() * scale, self._high > self._low, spread)
+
+    def _centre(self) -> Float64:
+        deviation = np.maximum(np.sqrt(self._variance), np.finfo(np.float32).tiny)
+        first, last = _CENTRED
+        centred: Float64 = self._mean * np.clip((np.abs(self._mean) / deviation - first) / (last - first), 0.0, 1.0)
+        return centred
 
     def _spread(self) -> Float64:
-        spread: Float64 = np.maximum(np.sqrt(self._variance), (self._high - self._low) / _RANGE)
+        around = np.sqrt(self._variance + (self._mean - self._centre()) ** 2)
+        largest = np.maximum(np.abs(self._low), np.abs(self._high))
+        spread: Float64 = np.maximum(around, largest / _RANGE)
         return np.where(spread > 0, spread, 1.0)
 
 
