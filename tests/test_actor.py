@@ -218,7 +218,8 @@ def test_chunks_add_up_to_the_real_environment_steps(env_id: str, n_step: int) -
 
 
 def test_episode_returns_are_lengths_in_cartpole() -> None:
-    actor, replay = started("CartPole-v1", config(envs_per_actor=4, n_step=3, chunk_rows=64), stop_after=20)
+    settings = config(envs_per_actor=4, n_step=3, n_step_cut=False, chunk_rows=64)
+    actor, replay = started("CartPole-v1", settings, stop_after=20)
     step_until_stopped(actor)
     lengths, returns = replay.episodes("length_env_steps"), replay.episodes("episode_return")
     assert len(lengths) > 30
@@ -258,7 +259,7 @@ def test_every_chunk_has_its_own_arrays() -> None:
 @pytest.mark.parametrize("n_step", [1, 3])
 def test_the_params_version_of_a_chunk_is_the_oldest_acted_with_in_its_rows(n_step: int) -> None:
     """Observation t was acted on with the version that step t of the test had set."""
-    actor, replay = started("Counting-v0", config(n_step=n_step, chunk_rows=4))
+    actor, replay = started("Counting-v0", config(n_step=n_step, n_step_cut=False, chunk_rows=4))
     spec = probe("Counting-v0")
     acted_with: list[int] = []
     rng = np.random.default_rng(1)
@@ -349,6 +350,37 @@ def test_params_under_which_one_action_wins_force_it_from_the_next_step_on() -> 
     assert replay.rows.reward.tolist() == expected  # the environment got the same ones
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_n_step_sums_end_before_actions_that_the_policy_would_not_take(cut: bool) -> None:
+    """Random actions where action 0 always wins: a row spans 3 steps, or those until the next action 1."""
+    clock = Clock()
+    actor, replay = started("Counting-v0", config(n_step=3, n_step_cut=cut, chunk_rows=50), clock=clock)
+    actor.set_params(forced_params(100, 0, observation_size=1, hidden=HIDDEN))
+    for _ in range(400):
+        actor.step()
+    rows = replay.rows
+    starts = rows.observation[:, 0].astype(int)
+    count = len(starts)
+    assert count >= 350
+    assert starts.tolist() == list(range(count))  # none lost, none twice, oldest first
+    action = rows.action.tolist()
+    for t in range(count - 3):
+        span = next((k for k in (1, 2) if action[t + k] == 1), 3) if cut else 3
+        assert rows.next_observation[t, 0] == t + span
+        assert rows.discount[t] == 0.5**span
+        assert rows.reward[t] == sum(0.5**k * action[t + k] for k in range(span))  # Counting pays the action
+    assert {int(after - start) for start, after in zip(starts, rows.next_observation[:, 0], strict=True)} == (
+        {1, 2, 3} if cut else {3}
+    )
+
+
+def test_n_step_sums_of_a_greedy_actor_are_never_cut() -> None:
+    settings = config(envs_per_actor=2, n_step=3, epsilon_start=0.0, epsilon_end=0.0, chunk_rows=20)
+    actor, replay = started("Counting-v0", settings, stop_after=3)
+    step_until_stopped(actor)
+    assert set((replay.rows.next_observation - replay.rows.observation)[:, 0].tolist()) == {3.0}
+
+
 def test_a_chunk_ships_when_it_is_full() -> None:
     actor, replay = started("Counting-v0", config(envs_per_actor=3, chunk_rows=7))
     chunks = []
@@ -374,7 +406,8 @@ def test_a_chunk_ships_by_time_when_it_is_not_full() -> None:
 
 def test_a_chunk_that_ships_by_time_may_bring_environment_steps_and_no_rows() -> None:
     clock = Clock()
-    actor, replay = started("Counting-v0", config(n_step=3, envs_per_actor=2, chunk_seconds=0.5), clock=clock)
+    settings = config(n_step=3, n_step_cut=False, envs_per_actor=2, chunk_seconds=0.5)
+    actor, replay = started("Counting-v0", settings, clock=clock)
     for _ in range(4):
         clock.now += 1
         actor.step()

@@ -102,26 +102,115 @@ TABLE: dict[str, tuple[int, list[tuple[float, str]], list[list[Row]]]] = {
 }
 
 
-@pytest.mark.parametrize("case", TABLE)
+# As above; `CUT` before the steps at which sums of earlier start states end.
+CUT = "cut"
+CUT_TABLE: dict[str, tuple[int, list[tuple[float, str] | str], list[list[Row]]]] = {
+    "n=1 has nothing to cut": (
+        1,
+        [CUT, (1, GOES_ON), CUT, (2, GOES_ON), (4, GOES_ON)],
+        [[(0, 1, 0.5, 1)], [(1, 2, 0.5, 2)], [(2, 4, 0.5, 3)]],
+    ),
+    "n=2 the waiting start ends where the cut step starts": (
+        2,
+        [(1, GOES_ON), CUT, (2, GOES_ON), (4, GOES_ON)],
+        [[], [(0, 1, 0.5, 1)], [(1, 4, 0.25, 3)]],
+    ),
+    "n=3 every waiting start ends, oldest first, with the discount of its length": (
+        3,
+        [(1, GOES_ON), (2, GOES_ON), CUT, (4, GOES_ON), (8, GOES_ON), (16, GOES_ON)],
+        [[], [], [(0, 2, 0.25, 2), (1, 2, 0.5, 2)], [], [(2, 12, 0.125, 5)]],
+    ),
+    "n=3 a start with all its steps has left before": (
+        3,
+        [(1, GOES_ON), (2, GOES_ON), (4, GOES_ON), CUT, (8, GOES_ON)],
+        [[], [], [(0, 3, 0.125, 3)], [(1, 4, 0.25, 3), (2, 4, 0.5, 3)]],
+    ),
+    "n=3 before the first step there is nothing to cut": (
+        3,
+        [CUT, (1, GOES_ON), (2, GOES_ON), (4, GOES_ON)],
+        [[], [], [(0, 3, 0.125, 3)]],
+    ),
+    "n=3 cut before every step leaves single steps": (
+        3,
+        [CUT, (1, GOES_ON), CUT, (2, GOES_ON), CUT, (4, TERMINATES)],
+        [[], [(0, 1, 0.5, 1)], [(1, 2, 0.5, 2), (2, 4, 0, 3)]],
+    ),
+    "n=3 cut before the terminal step: it alone has discount 0, and comes last": (
+        3,
+        [(1, GOES_ON), (2, GOES_ON), CUT, (4, TERMINATES)],
+        [[], [], [(0, 2, 0.25, 2), (1, 2, 0.5, 2), (2, 4, 0, 3)]],
+    ),
+    "n=3 cut before a truncating step: it alone bootstraps from the final observation": (
+        3,
+        [(1, GOES_ON), CUT, (2, TRUNCATES)],
+        [[], [(0, 1, 0.5, 1), (1, 2, 0.5, 2)]],
+    ),
+    "n=3 an end after a cut flushes what has started since": (
+        3,
+        [(1, GOES_ON), CUT, (2, GOES_ON), (4, TERMINATES)],
+        [[], [(0, 1, 0.5, 1)], [(1, 4, 0, 3), (2, 4, 0, 3)]],
+    ),
+    "n=3 cut before the first step of the next episode": (
+        3,
+        [(1, GOES_ON), (2, TERMINATES), CUT, (4, GOES_ON), (8, TRUNCATES)],
+        [[], [(0, 2, 0, 2), (1, 2, 0, 2)], [], [(10, 8, 0.25, 12), (11, 8, 0.5, 12)]],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", [*TABLE, *CUT_TABLE])
 def test_a_trajectory_gives_these_transitions(case: str) -> None:
-    n_step, trajectory, expected = TABLE[case]
+    n_step, trajectory, expected = {**TABLE, **CUT_TABLE}[case]
     accumulator = NStepAccumulator(n_step, gamma=0.5, num_envs=1, observation_size=1)
-    observation, rows_of_steps = 0, []
-    for reward, ending in trajectory:
+    observation, rows_of_steps, cut = 0, [], False
+    for taken in trajectory:
+        if taken == CUT:
+            cut = True
+            continue
+        reward, ending = taken
         step = one_environment_step(
             [observation + 1],
             reward,
             terminated=ending in (TERMINATES, BOTH),
             truncated=ending in (TRUNCATES, BOTH),
         )
-        rows_of_steps.append(_readable(accumulator.add(_column(observation), _column(0, np.int64)[0], step)))
-        observation += 1
+        before = np.array([cut]) if case in CUT_TABLE else None
+        rows_of_steps.append(_readable(accumulator.add(_column(observation), _column(0, np.int64)[0], step, before)))
+        observation, cut = observation + 1, False
         if ending != GOES_ON:
             first = observation // 10 * 10 + 10
             reset = one_environment_step([first], reward=99, valid=False)
-            assert _readable(accumulator.add(_column(observation), _column(0, np.int64)[0], reset)) == []
+            assert _readable(accumulator.add(_column(observation), _column(0, np.int64)[0], reset, before)) == []
             observation = first
     assert rows_of_steps == expected
+
+
+def test_a_reset_ends_no_sum_even_where_it_is_cut_before() -> None:
+    """Of three environments each after one step: the first is reset, the second cut, the third goes on."""
+    accumulator = NStepAccumulator(3, gamma=0.5, num_envs=3, observation_size=1)
+    observations = np.array([[[0], [100], [200]], [[1], [101], [201]], [[10], [102], [202]]], dtype=np.float32)
+    nobody = np.zeros(3, dtype=np.bool_)
+    rows = [
+        accumulator.add(
+            observations[t],
+            np.zeros(3, dtype=np.int64),
+            Step(observations[t + 1], np.array([1.0, 2.0, 4.0]), nobody, nobody, valid=np.array([t == 0, True, True])),
+            cut=np.array([t == 1, t == 1, False]),
+        )
+        for t in (0, 1)
+    ]
+    assert [_readable(part) for part in rows] == [[], [(100, 2, 0.5, 101)]]
+
+
+def test_the_action_of_a_start_that_was_cut_is_its_own() -> None:
+    accumulator = NStepAccumulator(3, gamma=0.5, num_envs=1, observation_size=1)
+    actions = [
+        accumulator.add(
+            _column(t), np.array([7 + t]), one_environment_step([t + 1]), cut=np.array([t == 2])
+        ).action.tolist()
+        for t in range(5)
+    ]
+    assert actions == [[], [], [7, 8], [], [9]]
 
 
 def test_the_action_is_that_of_the_start_state() -> None:
@@ -152,6 +241,7 @@ class Taken(NamedTuple):
     action: int
     reward: float
     ending: str
+    cut: bool  # sums of earlier start states end before it
 
 
 class Environments:
@@ -164,7 +254,7 @@ class Environments:
         self._same_step_reset = same_step_reset
         self._draw = draw
 
-    def step(self, action: NDArray[np.int64]) -> Step:
+    def step(self, action: NDArray[np.int64], cut: NDArray[np.bool_]) -> Step:
         count = len(self.history)
         endings = [GOES_ON] * count
         reward = np.full(count, 99.0)  # of a reset: nobody may count it
@@ -176,7 +266,7 @@ class Environments:
                 next_observation[env] = self._begin(env)
                 continue
             endings[env], reward[env] = drawn_ending, drawn_reward
-            self.history[env][-1].append(Taken(int(action[env]), drawn_reward, drawn_ending))
+            self.history[env][-1].append(Taken(int(action[env]), drawn_reward, drawn_ending, bool(cut[env])))
             next_observation[env, 2] += 1
         self.observation = next_observation.copy()
         for env, ending in enumerate(endings):
@@ -211,6 +301,7 @@ def test_rows_are_the_brute_force_sums_of_every_start_state_and_of_no_other(
 ) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
     end_probability = data.draw(st.sampled_from([0.0, 0.2, 0.5, 1.0]), label="probability of an end")
+    cut_probability = data.draw(st.sampled_from([None, 0.0, 0.3, 1.0]), label="probability of a cut, if they are told")
 
     def draw() -> list[tuple[int, str]]:
         ends = rng.random(count) < end_probability
@@ -226,10 +317,12 @@ def test_rows_are_the_brute_force_sums_of_every_start_state_and_of_no_other(
     for _ in range(steps):
         observation = environments.observation.copy()
         action = rng.integers(0, 4, count)
-        step = environments.step(action)
-        emitted.append(accumulator.add(observation, action, step))
+        cut = rng.random(count) < (cut_probability or 0.0)
+        step = environments.step(action, cut)
+        emitted.append(accumulator.add(observation, action, step, None if cut_probability is None else cut))
         observation.fill(-1)  # as an environment does that reuses its arrays
         action.fill(-1)
+        cut.fill(True)
         step.next_observation.fill(-1)
 
     expected = {
@@ -264,8 +357,9 @@ def _brute_force(
     length = len(episode)
     ended = length > 0 and episode[-1].ending != GOES_ON
     for t in range(length):
-        k = min(n_step, length - t)
-        if k < n_step and not ended:
+        cuts = [later - t for later in range(t + 1, length) if episode[later].cut]
+        k = min([n_step, length - t, *cuts[:1]])
+        if k < n_step and not cuts and not ended:
             continue
         terminated = t + k == length and episode[-1].ending in (TERMINATES, BOTH)
         reward = sum(gamma**i * episode[t + i].reward for i in range(k))
