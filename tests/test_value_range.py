@@ -21,16 +21,6 @@ def range_of(*rows: tuple[float, float]) -> tuple[float, float]:
     return values.low, values.high
 
 
-@pytest.mark.parametrize(
-    ("rows", "expected"), [([], 0.0), ([(1.0, 0.5), (-3.0, 0.0)], 5.0), ([(1.0, 1.0)], 0.0), ([(math.nan, 0.5)], 0.0)]
-)
-def test_the_span_is_0_where_there_is_no_limit(rows: list[tuple[float, float]], expected: float) -> None:
-    values = ValueRange()
-    reward, discount = np.array(rows, dtype=np.float32).reshape(-1, 2).T
-    values.widen(reward, discount)
-    assert values.span == expected
-
-
 def test_before_any_transition_only_0_is_possible() -> None:
     assert range_of() == (0.0, 0.0)
 
