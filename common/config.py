@@ -17,6 +17,7 @@ from common.messages import minibatches_per_call
 _LEAST_LEARNING_RATE = 1e-5
 _RATE_DECAY_LEARNER_STEPS = 40_000
 _RATE_DECAY_SHARE = 1 / 3  # of a run: long against the time to a good policy, and an end in which it settles
+_LEAST_RATE_DECAY_LEARNER_STEPS = 25_000  # but no longer than the run
 _EPSILON_DECAY_ENV_STEPS = 12_000.0
 _EPSILON_DECAY_SHARES = (1 / 10, 12_000 / 500_000)  # of a run: at most, for the sake of short ones; at least, of long
 _LEAST_CHUNK_ROWS, _CHUNK_STEPS = 64, 16
@@ -153,7 +154,7 @@ class LearnerConfig:
     learning_rate_final: float | None = None
     """Adam's step size at the decay's end [1/80 of the start]; then it falls as 1 / learner steps."""
     learning_rate_decay_learner_steps: int | None = None
-    """Length of the linear decay, learner steps [a third of the run's, as its limits say; 40,000 without any]."""
+    """Length of the linear decay, learner steps [a third of the run's, at least 25,000; 40,000 without limits]."""
     batch_size: int = 128
     """Transitions in one learner step."""
     target_sync_learner_steps: int = 100
@@ -422,7 +423,7 @@ def _rate_decay(config: Config) -> int:
     steps = run_learner_steps(config)
     if config.learner.learning_rate_decay_learner_steps is not None or steps is None:
         return config.learner.decay_learner_steps
-    return max(1, int(_RATE_DECAY_SHARE * steps))
+    return max(1, min(steps, max(_LEAST_RATE_DECAY_LEARNER_STEPS, int(_RATE_DECAY_SHARE * steps))))
 
 
 def _epsilon_decay(config: Config) -> float:
