@@ -9,14 +9,16 @@ import numpy as np
 import pretend_device
 import pytest
 import torch
-from fakes import constant_arrays, environment_spec, one_environment_step, sample_reply
+from fakes import constant_arrays, environment_spec, one_environment_step, random_arrays, sample_reply
 from numpy.typing import NDArray
 
 from actors.n_step import NStepAccumulator
 from actors.policy import QFunction
 from common.config import BadInput, LearnerConfig, NetworkConfig
+from common.params import layer_shapes
 from common.types import Params, SampleReply, Transition
 from learner.learner import Learner, NonFiniteError
+from learner.learner_stats import LearnerStats
 from learner.process import LearnerProcess
 
 CPU = torch.device("cpu")
@@ -91,13 +93,14 @@ def learner(
     initial_params: dict[str, NDArray[np.float32]] | None = None,
     seed: int = 1,
     device: torch.device = CPU,
+    observation_scaling: str = "running",
     **config: object,
 ) -> Learner:
     """Minibatches of 4, no syncs and no averaging, unless said otherwise; observations of 1 number, 2 actions."""
     settings = {"batch_size": 4, "target_sync_learner_steps": 1_000_000, "params_average": 0.0, **config}
     return Learner(
         LearnerConfig(**settings),
-        NetworkConfig(hidden=hidden),
+        NetworkConfig(hidden=hidden, observation_scaling=observation_scaling),
         environment_spec(observation_size=1, action_count=2),
         np.random.SeedSequence(seed),
         reader,
@@ -174,7 +177,8 @@ def test_published_params_are_those_of_their_learner_step() -> None:
     for interval in (4, 8):
         broadcast = Broadcaster()
         reader = EndlessReader(rows([1.0, 2.0]), rows_per_call=12)
-        learner(reader, target_sync_learner_steps=interval, max_learner_steps=11).run(broadcast)
+        learning = learner(reader, observation_scaling="raw", target_sync_learner_steps=interval, max_learner_steps=11)
+        learning.run(broadcast)
         published.append({params.version: params for params in broadcast.published})
     assert (sorted(published[0]), sorted(published[1])) == ([0, 4, 8], [0, 8])
     for name, array in published[0][8].arrays.items():
@@ -230,7 +234,8 @@ def test_a_reply_without_rows_is_no_learner_step() -> None:
     learning.run(Broadcaster())
     stats = learning.stats()
     assert (stats.learner_steps, stats.first_step_time) == (0, None)
-    assert np.isnan([stats.loss, stats.mean_q, stats.mean_abs_td_error]).all()
+    assert np.isnan([stats.loss, stats.mean_q, stats.q_spread, stats.silent_units, stats.mean_abs_td_error]).all()
+    assert stats.trouble == ""
 
 
 @pytest.mark.parametrize(("loss", "expected"), [("squared", 12.5), ("huber", 2.625)])
@@ -396,16 +401,16 @@ def test_the_target_network_stands_still_between_syncs() -> None:
 
 @pytest.mark.parametrize(
     ("margin", "decay", "clipped", "expected"),
-    [(0.0, 10**9, True, 1.0), (0.25, 10**9, True, 1.25), (0.25, 150, True, 1.0), (0.25, 10**9, False, 1.0)],
+    [(0.0, 10**9, True, 2.0), (0.25, 10**9, True, 2.375), (0.25, 150, True, 2.0), (0.25, 10**9, False, 2.0)],
 )
 def test_the_online_network_may_lead_the_target_network_at_first(
     margin: float, decay: int, clipped: bool, expected: float
 ) -> None:
-    """One state, reward 1, discount 0.5, so values from 0 to 2; the target network says 0 throughout. Led by a quarter
-    of the range, the online Q goes to 1 + 0.5 * 0.5; without a lead, or once it is over, to 1.
+    """One state, rewards 5 and -1, discount 0.5; the target network says 0 throughout. The mean size of a reward is 3,
+    so led by a quarter of it the online Q goes to 2 + 0.5 * 0.75; without a lead, or once it is over, to 2.
     """
     learning = learner(
-        EndlessReader(rows([1.0], discount=0.5), rows_per_call=12),
+        Reader([sample_reply(rows([5.0, -1.0, 5.0, -1.0], discount=0.5), range(4))] * 600),
         hidden=(),
         initial_params=constant_arrays([0.0, -1.0], observation_size=1),
         clipped_double=clipped,
@@ -432,6 +437,67 @@ def test_learning_repeats_with_its_seed() -> None:
         newest.append(first.arrays["0.weight"])
     np.testing.assert_array_equal(newest[0], newest[1])
     assert not np.array_equal(newest[0], newest[2])
+
+
+def told(initial_params: dict[str, NDArray[np.float32]] | None, learner_steps: int, **settings: object) -> LearnerStats:
+    """After so many learner steps, each with a sync. Observations are spread over -1 to 1; reward 1, then the end."""
+    observation = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+    data = rows([1.0] * 64)._replace(observation=observation, next_observation=observation)
+    learning = learner(
+        Reader([sample_reply(data, range(64))] * learner_steps),
+        initial_params=initial_params,
+        batch_size=64,
+        target_sync_learner_steps=1,
+        max_learner_steps=learner_steps,
+        **settings,
+    )
+    learning.run(Broadcaster())
+    return learning.stats()
+
+
+def test_the_spread_of_q_is_that_of_greedy_values_over_observations() -> None:
+    """Q = [2 x + 1, x - 5], so that the greedy one is 2 x + 1; x has a spread of 1 / sqrt(3)."""
+    arrays = constant_arrays([1.0, -5.0], observation_size=1)
+    arrays["0.weight"][:] = [[2.0], [1.0]]
+    stats = told(arrays, 1, hidden=(), learning_rate=1e-5, learning_rate_final=1e-5)
+    assert stats.q_spread == pytest.approx(2 / np.sqrt(3), rel=0.03)
+    assert stats.mean_q == pytest.approx(1.0, abs=0.01)
+
+
+def dead(hidden: tuple[int, ...]) -> dict[str, NDArray[np.float32]]:
+    """Params whose last hidden layer is 0 for all observations."""
+    arrays = random_arrays(layer_shapes(1, hidden, 2), seed=1)
+    arrays[f"{2 * len(hidden) - 2}.bias"][:] = -100.0
+    return arrays
+
+
+@pytest.mark.parametrize("hidden", [(8,), (8, 8)])
+def test_a_network_that_has_died_is_told_once_with_what_to_change(hidden: tuple[int, ...]) -> None:
+    """Three syncs, and the text is that of the first."""
+    stats = told(dead(hidden), 3, hidden=hidden, learning_rate=0.25)
+    assert stats.silent_units == 1.0
+    assert stats.q_spread == pytest.approx(0.0, abs=1e-6)
+    assert stats.trouble == (
+        "the network has died: at learner step 1 all units of a hidden layer are 0 for all observations, so that it "
+        "tells none from another; start again with a --learning-rate below 0.25"
+    )
+
+
+def test_a_network_that_died_on_raw_observations_is_told_of_scaling_too() -> None:
+    stats = told(dead((8,)), 1, observation_scaling="raw")
+    assert stats.trouble.endswith("--learning-rate below 0.004, or with --observation-scaling running")
+
+
+def test_a_learning_rate_that_kills_the_network_is_named() -> None:
+    stats = told(None, 50, hidden=(8, 8), learning_rate=30.0)
+    assert stats.silent_units == 1.0
+    assert "start again with a --learning-rate below 30" in stats.trouble
+
+
+def test_a_network_that_lives_is_in_no_trouble() -> None:
+    stats = told(None, 50, hidden=(8, 8))
+    assert stats.silent_units < 1.0
+    assert stats.trouble == ""
 
 
 def one_state_rows(truncation_is_termination: bool) -> Transition:
@@ -538,15 +604,23 @@ def test_a_learner_on_another_device_publishes_the_same_params_as_numpy(
             np.testing.assert_allclose(array, theirs.arrays[name], rtol=0, atol=tolerance)
 
 
-def test_rows_cross_to_the_device_once_for_each_reply_and_td_errors_back_once_for_each_learner_step() -> None:
-    """Five columns and five minibatches to a reply, no syncs."""
+@pytest.mark.parametrize("observation_scaling", ["running", "raw"])
+def test_rows_cross_to_the_device_once_for_each_reply_and_td_errors_back_once_for_each_learner_step(
+    observation_scaling: str,
+) -> None:
+    """Five columns and five minibatches to a reply, no syncs; the first reply also sets the scale."""
     with pretend_device.pretended() as crossings:
         learning = learner(
-            EndlessReader(rows([1.0, 2.0]), rows_per_call=20), max_learner_steps=15, device=pretend_device.DEVICE
+            EndlessReader(rows([1.0, 2.0]), rows_per_call=20),
+            device=pretend_device.DEVICE,
+            observation_scaling=observation_scaling,
         )
-        at_start = (crossings.to_device, crossings.to_cpu)
-        learning.run(Broadcaster())
-        assert (crossings.to_device, crossings.to_cpu) == (at_start[0] + 3 * 5, at_start[1] + 15)
+        learning.step()
+        after_the_first = (crossings.to_device, crossings.to_cpu)
+        learning.step()
+        learning.step()
+        learning.step()
+        assert (crossings.to_device, crossings.to_cpu) == (after_the_first[0] + 3 * 5, after_the_first[1] + 15)
 
 
 def test_non_finite_rows_stop_a_learner_on_another_device_before_their_learner_step() -> None:

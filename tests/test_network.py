@@ -25,7 +25,7 @@ every_network = pytest.mark.parametrize(
     [
         (dueling, observation_scaling, hidden)
         for dueling in (False, True)
-        for observation_scaling in ("raw", "bounds")
+        for observation_scaling in ("raw", "bounds", "running")
         for hidden in ((128, 128), (16,), ())
     ],
 )
@@ -38,8 +38,13 @@ def network(
     observation_scaling: str = "raw",
     spec: EnvironmentSpec = SPEC,
 ) -> QNetwork:
+    """With running scaling as if some observations had been seen."""
     config = NetworkConfig(hidden=hidden, dueling=dueling, observation_scaling=observation_scaling)
-    return QNetwork(config, spec, torch.Generator().manual_seed(seed))
+    made = QNetwork(config, spec, torch.Generator().manual_seed(seed))
+    if observation_scaling == "running":
+        size = spec.observation_size
+        made.rescale(np.linspace(0.2, 2, size), np.linspace(-1, 0.5, size), kept=np.zeros(size, dtype=np.bool_))
+    return made
 
 
 def q_values(q_network: QNetwork, observation: np.ndarray) -> np.ndarray:
@@ -112,6 +117,80 @@ def test_scaling_reaches_the_first_layer() -> None:
     at_the_bounds = q_values(scaled, np.array([[10], [0], [5]], dtype=np.float32))
     expected = q_values(raw, np.array([[1], [-1], [0]], dtype=np.float32))
     np.testing.assert_allclose(at_the_bounds, expected, rtol=0, atol=1e-6)
+
+
+def test_rescaling_keeps_what_is_kept_and_gives_the_rest_its_weights_as_they_are() -> None:
+    """One layer, q = w1 * x1 + w2 * x2 + b with weights of 1; x1 and x2 are then scaled by 2 * x + 3."""
+    spec = environment_spec(observation_size=2, action_count=2)
+    q_network = network(hidden=(), observation_scaling="running", spec=spec)
+    q_network.rescale(np.ones(2), np.zeros(2), kept=np.zeros(2, dtype=np.bool_))
+    with torch.no_grad():
+        q_network.advantage.weight.fill_(1.0)
+        q_network.advantage.bias.fill_(0.5)
+    q_network.rescale(np.full(2, 2.0), np.full(2, 3.0), kept=np.array([True, False]))
+    # The first goes on as x1, the second is now 2 * x2 + 3.
+    observation = np.array([[0, 0], [1, 0], [0, 1]], dtype=np.float32)
+    assert q_values(q_network, observation)[:, 0].tolist() == pytest.approx([3.5, 4.5, 5.5])
+
+
+def test_initial_pre_activations_get_the_spread_asked_for() -> None:
+    """Observations of 30 numbers whose variances add up to 2 ** 2, and a layer wide enough to measure it."""
+    spec = environment_spec(observation_size=30, action_count=2)
+    q_network = network(hidden=(4000,), spec=spec)
+    q_network.spread_pre_activations(2.0, 0.5)
+    layer = q_network.hidden[0]
+    with torch.no_grad():
+        observation = torch.randn(4000, 30, generator=torch.Generator().manual_seed(1)) * 2.0 / 30**0.5
+        assert (observation @ layer.weight.T).std().item() == pytest.approx(0.5, rel=0.05)
+        assert layer.bias.std().item() == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("biases", "expected"),
+    [
+        ((100.0, 100.0), 0.0),
+        ((-100.0, 100.0), 1.0),
+        ((100.0, -100.0), 1.0),  # the second layer's, whatever it gets
+        ((100.0, [100.0] * 4 + [-1e6] * 12), 0.75),
+        (([100.0] * 8 + [-100.0] * 8, [100.0] * 12 + [-1e6] * 4), 0.5),
+    ],
+)
+def test_silent_units_are_those_of_the_layer_that_has_most_of_them(
+    biases: tuple[float | list[float], float | list[float]], expected: float
+) -> None:
+    q_network = network(hidden=(16, 16))
+    with torch.no_grad():
+        for layer, bias in zip(q_network.hidden, biases, strict=True):
+            layer.bias.copy_(torch.tensor(bias))
+            layer.weight.mul_(1.0 if layer is q_network.hidden[0] else 0.01)
+    assert q_network.silent_units(torch.from_numpy(RAW)) == pytest.approx(expected)
+
+
+def test_a_unit_that_one_observation_wakes_is_not_silent() -> None:
+    spec = environment_spec(observation_size=1, action_count=2)
+    q_network = network(hidden=(4,), spec=spec)
+    with torch.no_grad():
+        q_network.hidden[0].weight.fill_(1.0)
+        q_network.hidden[0].bias.copy_(torch.tensor([0.0, -1.0, -2.0, -3.0]))
+    observation = torch.tensor([[0.5]] * 99 + [[2.5]])
+    assert q_network.silent_units(observation) == 0.25
+    assert q_network.silent_units(observation[:99]) == 0.75
+
+
+@pytest.mark.parametrize("observation_scaling", ["bounds", "running"])
+def test_silent_units_are_told_by_scaled_observations(observation_scaling: str) -> None:
+    """Raw 100 acts as 1 or less, so that a bias of -50 keeps all units silent."""
+    spec = environment_spec(observation_size=1, action_count=2, low=(0.0,), high=(100.0,))
+    q_network = network(hidden=(4,), observation_scaling=observation_scaling, spec=spec)
+    q_network.rescale(np.full(1, 0.02), np.full(1, -1.0), kept=np.zeros(1, dtype=np.bool_))
+    with torch.no_grad():
+        q_network.hidden[0].weight.fill_(1.0)
+        q_network.hidden[0].bias.fill_(-50.0)
+    assert q_network.silent_units(torch.tensor([[100.0]])) == 1.0
+
+
+def test_a_network_without_hidden_layers_has_no_silent_units() -> None:
+    assert network(hidden=()).silent_units(torch.from_numpy(RAW)) == 0.0
 
 
 def test_exported_arrays_are_nobody_elses() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from fakes import episodes
 from rich.console import Console
 from run_folders import look
-from test_ray_metrics import CONFIG, Sink, exporter, replay_stats
+from test_ray_metrics import CONFIG, Sink, exporter, learner_stats, replay_stats
 
 from actors.evaluator import LooksReply
 from common.types import Episodes, Kept, Params
@@ -71,6 +72,31 @@ def test_a_confirmation_that_holds_solves_and_what_is_to_be_kept_is_remembered(t
     assert output.getvalue() == (
         "learner step 1,200: candidate, mean of 100 further episodes 490.0 [490.0, 490.0] at 99.25 %: solved\n"
     )
+
+
+def test_a_networks_trouble_is_said_once(tmp_path: Path) -> None:
+    output = io.StringIO()
+    seen = observing(tmp_path, output)
+    for trouble in ("", "", "the network has died", "the network has died", "the network has died"):
+        seen.take_learner(learner_stats(trouble=trouble))
+        assert output.getvalue() == ("the network has died\n" if trouble else "")
+
+
+def test_a_network_that_had_died_before_the_first_answer_is_said_too(tmp_path: Path) -> None:
+    output = io.StringIO()
+    observing(tmp_path, output).take_learner(learner_stats(trouble="the network has died"))
+    assert output.getvalue() == "the network has died\n"
+
+
+def test_a_moment_has_the_spread_of_q_and_the_silent_units_once_the_learner_has_synced(tmp_path: Path) -> None:
+    """Before that they are NaN."""
+    seen = observing(tmp_path, io.StringIO())
+    moments = []
+    for spread, silent in ((math.nan, math.nan), (2.5, 0.25)):
+        seen.take_learner(learner_stats(q_spread=spread, silent_units=silent))
+        moment = seen.take_replay(report(), alive=2, restarts=0)
+        moments.append((moment.q_spread, moment.silent_units))
+    assert moments == [(None, None), (2.5, 0.25)]
 
 
 def said(folder: Path, unended: Sequence[int]) -> list[str]:

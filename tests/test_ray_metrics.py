@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from actors.actor import ActorStats
-from actors.policy import ladder_epsilons
+from actors.policy import final_epsilons, ladder_epsilons
 from common.config import ActorConfig, Config, LearnerConfig, ReplayConfig
 from common.time_use import ACTIVITIES, columns
 from driver.reporting.actor_answers import ActorAnswers
@@ -104,8 +104,8 @@ def replay_stats(**changes: Any) -> ReplayStats:
 def learner_stats(**changes: Any) -> LearnerStats:
     stats = LearnerStats(
         learner_steps=1250, target_syncs=12, newest_version=1200, learning_rate=1e-3, loss=0.5, mean_q=8.0,
-        mean_abs_td_error=0.125, seconds={"sampling": 2.0, "updating": 5.0, "broadcasting": 1.0},
-        first_step_time=None, torch_threads=1,
+        q_spread=2.5, silent_units=0.25, trouble="", mean_abs_td_error=0.125,
+        seconds={"sampling": 2.0, "updating": 5.0, "broadcasting": 1.0}, first_step_time=None, torch_threads=1,
     )  # fmt: skip
     return stats._replace(**changes)
 
@@ -174,6 +174,8 @@ def test_values_go_under_role_and_actor_id() -> None:
     assert values["dqn_learner_waiting_ratio", "learner", ""] == 0.25
     assert values["dqn_wait_seconds", "learner", ""] == 2.0
     assert values["dqn_policy_lag_learner_steps", "replay", ""] == 4.0
+    assert (values["dqn_q_value_mean", "learner", ""], values["dqn_q_value_spread", "learner", ""]) == (8.0, 2.5)
+    assert values["dqn_silent_units_ratio", "learner", ""] == 0.25
 
 
 def test_a_counter_grows_with_its_count_and_rests_with_it() -> None:
@@ -301,7 +303,8 @@ def test_epsilon_is_that_of_each_actor_at_the_global_count(tmp_path: Path, sched
     seen = observer(tmp_path, sink, config)
     seen.take_replay(report(replay_stats(env_steps=600)), alive=2, restarts=0)
     seen.export(alive=2, restarts=[0, 0])
-    exponential = actor.epsilon_end + (actor.epsilon_start - actor.epsilon_end) / np.e
     for actor_id in range(2):
+        end = float(final_epsilons(actor, actor_id).mean())
+        exponential = end + (actor.epsilon_start - end) / np.e
         expected = exponential if schedule == "exponential" else float(ladder_epsilons(actor, actor_id).mean())
         assert sink.of("a")["dqn_epsilon_ratio", "actor", str(actor_id)] == pytest.approx(expected)
