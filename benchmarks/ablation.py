@@ -18,11 +18,12 @@ from common.config import BadInput
 DEFAULTS = "defaults"
 VARIANTS = {
     DEFAULTS: "",
+    "raw observations": "--observation-scaling raw",
+    "n steps uncut": "--no-n-step-cut",
     "one step": "--n-step 1",
-    "no average": "--params-average 0",
-    "plain double": "--no-clipped-double",
-    "unbounded targets": "--no-bounded-targets",
-    "epsilon to 0.05": "--epsilon-end 0.05",
+    "epsilon 0.2 everywhere": "--epsilon-end 0.2 --epsilon-spread 0",
+    "half the learning rate": "--learning-rate 2e-3",
+    "none of these": "--observation-scaling raw --no-n-step-cut --epsilon-end 0.2 --epsilon-spread 0",
 }
 
 
