@@ -319,8 +319,70 @@ def test_resolving_changes_nothing_else() -> None:
     assert config.replay.tolerance_samples is None
     assert resolved == dataclasses.replace(
         config,
-        actor=dataclasses.replace(config.actor, chunk_rows=config.actor.rows_per_chunk),
-        learner=dataclasses.replace(config.learner, learning_rate_final=config.learner.decayed_learning_rate),
+        actor=dataclasses.replace(
+            config.actor,
+            chunk_rows=config.actor.rows_per_chunk,
+            epsilon_decay_env_steps=resolved.actor.epsilon_decay_env_steps,
+        ),
+        learner=dataclasses.replace(
+            config.learner,
+            learning_rate_final=config.learner.decayed_learning_rate,
+            learning_rate_decay_learner_steps=resolved.learner.learning_rate_decay_learner_steps,
+        ),
         replay=dataclasses.replace(config.replay, tolerance_samples=resolved.replay.tolerance_samples),
     )
     assert np.isfinite(resolved.replay.tolerance_samples)
+
+
+def decays(
+    max_env_steps: int | None, max_learner_steps: int | None = None, samples_per_insert: float = 32.0
+) -> tuple[int, float]:
+    """(learner steps of the rate's decay, environment steps of epsilon's) in a run with these limits."""
+    config = Config(
+        learner=LearnerConfig(max_learner_steps=max_learner_steps),
+        replay=ReplayConfig(max_env_steps=max_env_steps, samples_per_insert=samples_per_insert),
+    )
+    resolved = resolve(config, observation_size=4)
+    assert resolved.learner.learning_rate_decay_learner_steps is not None
+    assert resolved.actor.epsilon_decay_env_steps is not None
+    return resolved.learner.learning_rate_decay_learner_steps, resolved.actor.epsilon_decay_env_steps
+
+
+def test_decays_grow_with_a_long_run() -> None:
+    rate, epsilon = decays(5_000_000)
+    longer_rate, longer_epsilon = decays(50_000_000)
+    assert longer_rate == pytest.approx(10 * rate, rel=0.01)
+    assert longer_epsilon == pytest.approx(10 * epsilon)
+    assert (rate, epsilon) > decays(500_000)
+
+
+@pytest.mark.parametrize("max_env_steps", [1, 500, 2000, 20_000, 100_000, 500_000, 10_000_000])
+def test_decays_are_over_before_the_run_is(max_env_steps: int) -> None:
+    """A transition is sampled 32 times in minibatches of 128, and learning starts after 1,000."""
+    rate, epsilon = decays(max_env_steps)
+    assert 1 <= rate <= max(1, 32 * (max_env_steps - 1000) / 128)
+    assert 0 < epsilon <= max_env_steps / 10
+
+
+def test_the_limit_that_ends_a_run_first_counts_for_the_rates_decay() -> None:
+    by_env_steps = decays(5_000_000)
+    by_learner_steps = decays(None, max_learner_steps=1_249_750)
+    assert by_env_steps[0] == by_learner_steps[0]
+    assert decays(50_000_000, max_learner_steps=1_249_750)[0] == by_env_steps[0]
+    assert decays(5_000_000, max_learner_steps=12_497_500)[0] == by_env_steps[0]
+    assert decays(5_000_000, samples_per_insert=320.0)[0] == pytest.approx(10 * by_env_steps[0], rel=0.01)
+
+
+def test_without_a_limit_decays_are_those_of_the_sections_alone() -> None:
+    assert decays(None) == (LearnerConfig().decay_learner_steps, ActorConfig().decay_env_steps)
+
+
+@pytest.mark.parametrize("max_env_steps", [None, 2000, 50_000_000])
+def test_decays_that_were_asked_for_are_kept(max_env_steps: int | None) -> None:
+    config = Config(
+        actor=ActorConfig(epsilon_decay_env_steps=777.0),
+        learner=LearnerConfig(learning_rate_decay_learner_steps=888),
+        replay=ReplayConfig(max_env_steps=max_env_steps),
+    )
+    resolved = resolve(config, observation_size=4)
+    assert (resolved.actor.decay_env_steps, resolved.learner.decay_learner_steps) == (777.0, 888)
