@@ -20,7 +20,7 @@ def a_run(path: Path, confirmations: Sequence[tuple[float, float]]) -> Path:
     folder = RunFolder(write_config(path))
     for version, (mean, seconds) in enumerate(confirmations):
         folder.add_look(look(version, 500.0), seconds - 1)
-        folder.add_look(look(version, mean, confirmation=True), seconds)
+        folder.add_look(look(version, mean, "confirmation"), seconds)
     folder.flush()
     return path
 
