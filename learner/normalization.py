@@ -77,8 +77,9 @@ class RunningScale:
         return centred
 
     def _spread(self) -> Float64:
-        around = np.sqrt(self._variance + (self._mean - self._centre()) ** 2)
-        largest = np.maximum(np.abs(self._low), np.abs(self._high))
+        centre = self._centre()
+        around = np.sqrt(self._variance + (self._mean - centre) ** 2)
+        largest = np.maximum(np.abs(self._low - centre), np.abs(self._high - centre))
         spread: Float64 = np.maximum(around, largest / _RANGE)
         return np.where(spread > 0, spread, 1.0)
 
