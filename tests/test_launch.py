@@ -222,7 +222,8 @@ def test_every_copy_of_an_environment_gets_arguments_a_wrapper_a_number_and_glob
     def drawn() -> list[list[str]]:
         return [line.split() for line in file.read_text().splitlines()]
 
-    lines = [line for line in drawn() if line[0] != "104"]
+    # The evaluator makes a few copies first to see what they take, and then all anew.
+    lines = list({line[0]: line for line in drawn() if line[0] != "104"}.values())
     assert sorted(int(line[0]) for line in lines) == list(range(104))
     for column in list(zip(*lines, strict=True))[1:]:
         assert len(set(column)) == 104
