@@ -147,7 +147,7 @@ class LearnerConfig:
     """Bound targets by rewards seen."""
     loss: Literal["huber", "squared"] = "huber"
     """Loss of the TD error."""
-    huber_delta: float = 20.0
+    huber_delta: float = 5.0
     """|TD error| where Huber turns linear."""
     learning_rate: float = 4e-3
     """Adam's step size at the start."""
