@@ -23,6 +23,7 @@ from benchmarks.many_actors import ManyActors, measure_many_actors
 from benchmarks.memory import Memory, measure_memory
 from benchmarks.monitoring import Monitoring, measure_monitoring
 from benchmarks.on_cluster import OnCluster, measure_on_cluster
+from benchmarks.one_process import OneProcess, measure_one_process
 from benchmarks.pictures import Pictures, take_pictures
 from benchmarks.replay_core import ReplayCore, measure_replay_core
 from benchmarks.replay_shards import ReplayShards, measure_replay_shards
@@ -36,6 +37,7 @@ from common.config import BadInput
 
 Benchmark = (
     Annotated[Solve, subcommand("solve")]
+    | Annotated[OneProcess, subcommand("one-process")]
     | Annotated[Stability, subcommand("stability")]
     | Annotated[Environments, subcommand("environments")]
     | Annotated[Ablation, subcommand("ablation")]
@@ -59,6 +61,7 @@ Benchmark = (
 )
 _MEASURES: dict[type, Callable[[Any], list[dict[str, Any]]]] = {
     Solve: measure_solve,
+    OneProcess: measure_one_process,
     Stability: measure_stability,
     Environments: measure_environments,
     Ablation: measure_ablation,

@@ -111,12 +111,16 @@ class Learner:
 
     def run(self, broadcast: Broadcaster) -> bool:
         """Learns until told to stop or at the last learner step asked for; True when it was the latter."""
-        self._broadcast = broadcast
-        self._time_use.begin()
-        broadcast.publish(self._newest)
+        self.begin(broadcast)
         while not self._reached_the_limit() and self.step():
             pass
         return self._reached_the_limit()
+
+    def begin(self, broadcast: Broadcaster) -> None:
+        """Publishes the initial params; then come steps."""
+        self._broadcast = broadcast
+        self._time_use.begin()
+        broadcast.publish(self._newest)
 
     def step(self) -> bool:
         """Trains on the minibatches of one reply. False when the run is ending."""
