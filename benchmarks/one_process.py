@@ -52,17 +52,18 @@ class OneProcess:
 def measure_one_process(settings: OneProcess) -> list[dict[str, Any]]:
     """One row for each look of each seed."""
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    rows = []
-    for seed in range(settings.first_seed, settings.first_seed + settings.seeds):
-        began = time.monotonic()
-        looks = _Run(settings, seed).looks()
-        rows += [{"seed": seed, **look} for look in looks]
-        means = " ".join(f"{look['mean']:.4g}" for look in looks)
-        silent, spread = looks[-1]["silent_units"], looks[-1]["q_spread"]
-        took = time.monotonic() - began
-        print(f"seed {seed}: {means}; silent {silent:.2f}, spread of Q {spread:.3g}; {took:.0f} s", flush=True)
-    return rows
+    seeds = range(settings.first_seed, settings.first_seed + settings.seeds)
+    return [row for seed in seeds for row in _train(settings, seed)]
+
+
+def _train(settings: OneProcess, seed: int) -> list[dict[str, Any]]:
+    began = time.monotonic()
+    looks = _Run(settings, seed).looks()
+    means = " ".join(f"{look['mean']:.4g}" for look in looks)
+    silent, spread = looks[-1]["silent_units"], looks[-1]["q_spread"]
+    took = time.monotonic() - began
+    print(f"seed {seed}: {means}; silent {silent:.2f}, spread of Q {spread:.3g}; {took:.0f} s", flush=True)
+    return [{"seed": seed, **look} for look in looks]
 
 
 class _Run:
