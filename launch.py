@@ -83,14 +83,8 @@ def build_topology(plan: Plan, namespace: str, place: Placement) -> Topology:
         return create(Evaluator, "evaluator", CONTROL_GROUP, LOOKS_GROUP, **place.evaluator()).remote(
             config.evaluator,
             Copies(
-                lambda count: VectorEnvironment(
-                    environment.id,
-                    count,
-                    environment.args,
-                    first_index,
-                    seed_sequence(seed, "evaluator", index=1),
-                    environment.wrapper,
-                    environment.vectorised,
+                lambda count: VectorEnvironment.of(
+                    environment, count, first_index, seed_sequence(seed, "evaluator", index=1)
                 )
             ),
             layer_shapes(environment.observation_size, hidden, environment.action_count),

@@ -130,8 +130,7 @@ class Actor:
         )
         self._start_chunk()
         first = self._id * envs
-        spec = self._spec
-        self._environment = VectorEnvironment(spec.id, envs, spec.args, first, streams, spec.wrapper, spec.vectorised)
+        self._environment = VectorEnvironment.of(self._spec, envs, first, streams)
         self._environment.reset(environment_seeds)
         self.set_params(params.newest())
         self._time_use.begin()

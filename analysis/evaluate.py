@@ -93,17 +93,7 @@ def play(
     """
     start = int(np.random.default_rng(seed_sequence(seed, "evaluate")).integers(2**63))
     streams = seed_sequence(seed, "evaluate", index=2)
-    copies = Copies(
-        lambda count: VectorEnvironment(
-            environment.id,
-            count,
-            environment.args,
-            first_index,
-            streams,
-            environment.wrapper,
-            environment.vectorised,
-        )
-    )
+    copies = Copies(lambda count: VectorEnvironment.of(environment, count, first_index, streams))
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("episodes", total=episodes)
         played = greedy_episodes(

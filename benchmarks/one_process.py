@@ -1,7 +1,8 @@
 """Actors, ring and learner in turns in one process, without Ray: the quick way to try settings on several seeds.
 
-The same classes in the same proportions, so that a run learns as `launch.py` does: all environments step by turns until
-a chunk of all actors is full, then the learner takes the steps that are due for it. Two runs of one seed are equal.
+The same classes in the same proportions: all environments step until the chunks of all actors are full, then the learner
+takes the steps that are due for them. Two runs of one seed are equal. A guide only: in `launch.py` actors and learner
+run at once and params arrive otherwise, so what is claimed of the defaults has to be measured there.
 """
 
 from __future__ import annotations
@@ -142,8 +143,7 @@ class _Run:
         }
 
     def _environments(self, count: int) -> VectorEnvironment:
-        of = self._environment
-        return VectorEnvironment(of.id, count, of.args, 0, None, of.wrapper, of.vectorised)
+        return VectorEnvironment.of(self._environment, count, first_index=0)
 
 
 def _one_actor(config: Config) -> Config:

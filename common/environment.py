@@ -80,6 +80,13 @@ class VectorEnvironment:
         self._needs_reset = np.zeros(num_envs, dtype=np.bool_)
         self.observation: Float32 = np.zeros((num_envs, 0), dtype=np.float32)  # [E, D], what to act on next
 
+    @classmethod
+    def of(
+        cls, spec: EnvironmentSpec, num_envs: int, first_index: int, streams: np.random.SeedSequence | None = None
+    ) -> VectorEnvironment:
+        """As the probe described it, so that every process plays the same."""
+        return cls(spec.id, num_envs, spec.args, first_index, streams, spec.wrapper, spec.vectorised)
+
     def reset(self, seeds: np.random.SeedSequence) -> None:
         """Starts new episodes everywhere, every environment with a seed of its own where the class takes several."""
         seed = environment_seeds(seeds, self.num_envs)
