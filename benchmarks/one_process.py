@@ -1,8 +1,8 @@
 """Actors, ring and learner in turns in one process, without Ray: the quick way to try settings on several seeds.
 
-The same classes in the same proportions: all environments step until the chunks of all actors are full, then the learner
-takes the steps that are due for them. Two runs of one seed are equal. A guide only: in `launch.py` actors and learner
-run at once and params arrive otherwise, so what is claimed of the defaults has to be measured there.
+The same classes in the same proportions: all environments step until the chunks of all actors are full, then the
+learner takes the steps that are due for them. Two runs of one seed are equal. A guide only: in `launch.py` actors and
+learner run at once and params arrive otherwise, so what is claimed of the defaults has to be measured there.
 """
 
 from __future__ import annotations
