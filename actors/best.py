@@ -38,6 +38,13 @@ class BestSeen:
         return self._challenger
 
     @property
+    def mean_to_reach(self) -> float:
+        """Of a look, to become the challenger."""
+        if self._challenger is None:
+            return self._mean_of_standing
+        return max(self._mean_of_standing, self._challenger.look.mean)
+
+    @property
     def confirmed(self) -> bool:
         """Once it is, nothing takes its place."""
         return self._standing is not None and self._standing.confirmed
@@ -46,10 +53,7 @@ class BestSeen:
         """A first look. Returns the challenger whose second look is due by it, if there is one."""
         if self.confirmed:
             return None
-        reached = self._mean_of_standing
-        if self._challenger is not None:
-            reached = max(reached, self._challenger.look.mean)
-        if look.mean >= reached:
+        if look.mean >= self.mean_to_reach:
             self._challenger = Kept(params, look, fresh=None)
             return None
         return self._challenger

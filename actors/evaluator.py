@@ -7,8 +7,9 @@ Out:  next_looks(seen)       to the driver, as soon as there is one: every look,
 
 A look is some greedy episodes on start states of its own seed. Mean at or above the threshold makes the version a
 candidate, and fresh episodes decide on it (actors/confirmation.py). Else, what seems the best so far is looked at again
-on fresh episodes (actors/best.py). Slow environments have fewer and rarer looks (actors/pace.py), and fewer copies
-(actors/copies.py). Episodes that do not end within a limit (actors/greedy.py) count with what they reached.
+on fresh episodes (actors/best.py). A long look ends as soon as it is surely below the best. Slow environments have
+fewer and rarer looks (actors/pace.py), and fewer copies (actors/copies.py). Episodes that do not end within a limit
+(actors/greedy.py) count with what they reached.
 Run by the driver as a Ray actor: `run` occupies its thread, the rest comes in on others.
 """
 
@@ -20,10 +21,11 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actors.best import BestSeen
 from actors.confirmation import Confirmation
-from actors.greedy import Environments, Played, StepLimit, greedy_episodes, together
+from actors.greedy import Enough, Environments, Played, StepLimit, greedy_episodes, never, together
 from actors.pace import Pace
 from actors.policy import QFunction
 from common.config import EvaluatorConfig
@@ -36,6 +38,7 @@ from common.types import Kept, Look, LookKind, Params
 _REPLY_SECONDS = 1.0  # next_looks answers within this time, news or not
 _LAST_SECONDS = 3.0  # for what is looked at after the end; the driver waits a second longer
 _LOOK_CONFIDENCE = 0.95
+_HOPELESS_CONFIDENCE = 0.99
 
 
 class EpisodeCopies(Protocol):
@@ -126,7 +129,7 @@ class Evaluator:
 
         `seconds`: that a look may take, at the end of the run; then the second one is due in any case.
         """
-        look = self._look_at(params, seconds)
+        look = self._look_at(params, seconds, self._hopeless)
         if look is None:
             return
         with self._changed:
@@ -220,16 +223,16 @@ class Evaluator:
         elif challenger is not None:
             self._look_again(challenger, seconds)
 
-    def _look_at(self, params: Params, seconds: float | None) -> Look | None:
+    def _look_at(self, params: Params, seconds: float | None, enough: Enough = never) -> Look | None:
         """None if stopped before its end."""
         self._copies.measure()
         began = self._clock()
         episodes = self._pace.episodes(self._copies.step_seconds, self._mean_training_episode, seconds)
         seed = self._draw_seed()
-        played = self._play(params, episodes, seed)
+        played = self._play(params, episodes, seed, enough)
         if played is None:
             return None
-        self._pace.looked(episodes, self._clock() - began)
+        self._pace.looked(len(played.returns), self._clock() - began)
         return _look("look", params, seed, played, summarize(played.returns, _LOOK_CONFIDENCE), _LOOK_CONFIDENCE)
 
     def _look_again(self, best: Kept, seconds: float | None) -> None:
@@ -259,9 +262,20 @@ class Evaluator:
         fresh = _look("confirmation", params, seeds[0], played, confirmation.summary, confidence)
         self._take_fresh(params, look, fresh._replace(solved=confirmation.solved))
 
-    def _play(self, params: Params, episodes: int, seed: int) -> Played | None:
-        environments, q_function = self._copies.for_episodes(episodes), QFunction(params.arrays)
-        return greedy_episodes(q_function, environments, episodes, seed, self._limit, lambda: self._stopping)
+    def _hopeless(self, returns: NDArray[np.float64]) -> bool:
+        """Surely below the best so far, which no number of further episodes would change."""
+        return summarize(returns, _HOPELESS_CONFIDENCE).interval_high < self._best.mean_to_reach
+
+    def _play(self, params: Params, episodes: int, seed: int, enough: Enough = never) -> Played | None:
+        return greedy_episodes(
+            QFunction(params.arrays),
+            self._copies.for_episodes(self._pace.turn(episodes)),
+            episodes,
+            seed,
+            self._limit,
+            stopped=lambda: self._stopping,
+            enough=enough,
+        )
 
     def _draw_seed(self) -> int:
         return int(self._rng.integers(2**63))

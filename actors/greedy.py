@@ -17,6 +17,14 @@ _TRUSTED_ENV_STEPS = 100_000
 QValues = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """`[E, D]` observations -> `[E, A]` Q-values."""
 
+Enough = Callable[[NDArray[np.float64]], bool]
+"""Whether the returns so far say all that is asked."""
+
+
+def never(returns: NDArray[np.float64]) -> bool:
+    """Every episode is wanted."""
+    return False
+
 
 class Environments(Protocol):
     """What greedy episodes need of a vector environment."""
@@ -78,6 +86,7 @@ def greedy_episodes(
     limit: StepLimit,
     stopped: Callable[[], bool] = lambda: False,
     ended: Callable[[int], None] = lambda count: None,
+    enough: Enough = never,
 ) -> Played | None:
     """Plays so many episodes, however many copies there are: every copy one, then all the next, and so on.
 
@@ -87,6 +96,7 @@ def greedy_episodes(
     Args:
         seed: Of all start states.
         ended: Told whenever so many further episodes are through.
+        enough: Asked after each turn of the copies, given all returns so far, whether the rest can be left out.
 
     Returns:
         None if `stopped` became true before.
@@ -99,6 +109,8 @@ def greedy_episodes(
         if part is None:
             return None
         parts.append(part)
+        if enough(np.concatenate([part.returns for part in parts])):
+            break
     return together(parts)
 
 

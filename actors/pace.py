@@ -1,4 +1,4 @@
-"""How many episodes a look has and when the next one may begin, by what episodes cost.
+"""How many episodes a look has, in what turns, and when the next one may begin, by what episodes cost.
 
 Where they are quick, as CartPole's are, neither is touched. Where the environment is what limits the run, a look of 100
 episodes could take longer than the whole training; and on the same cores it would take their time from the actors.
@@ -15,6 +15,8 @@ _SHARE_OF_RUN = 20  # or one part in so many of the run so far, which makes the 
 _QUICK_SECONDS = 2.0  # looks that are shorter follow one another as they are due
 _SHARE_OF_TIME = 3  # others take at most one part in so many of the time
 _UNKNOWN_EPISODE_ENV_STEPS = 200.0
+_AT_ONCE_SECONDS = 1.0  # looks that are longer are played in turns, after each of which they can end
+_TURN_EPISODES = 20
 
 
 class Pace:
@@ -27,6 +29,7 @@ class Pace:
         self._began = clock()
         self._episode_seconds: float | None = None  # None: no look yet
         self._may_begin = float("-inf")
+        self._in_turns = False
         self.note: str | None = None  # that looks have fewer episodes, once they have
 
     def begin(self) -> None:
@@ -46,9 +49,14 @@ class Pace:
             allowed = max(_LOOK_SECONDS, (self._clock() - self._began) / _SHARE_OF_RUN)
         fits = self._wanted if seconds * self._wanted <= allowed else int(allowed / seconds)
         count = min(self._wanted, max(_LEAST_EPISODES, fits))
+        self._in_turns = self._in_turns or seconds * count > _AT_ONCE_SECONDS
         if count < self._wanted and not at_its_end and self.note is None:
             self.note = f"a look has {count} episodes, not {self._wanted}, because one takes {seconds:.1f} s"
         return count
+
+    def turn(self, episodes: int) -> int:
+        """Of so many, how many to play at once: from the first slow look on a few."""
+        return min(episodes, _TURN_EPISODES) if self._in_turns else episodes
 
     def looked(self, episodes: int, seconds: float) -> None:
         """A look of so many episodes took so long."""

@@ -599,6 +599,24 @@ def test_a_look_of_a_slow_environment_has_fewer_episodes_and_the_next_one_waits(
     assert notes == ("a look has 10 episodes, not 30, because one takes 1.0 s",)
 
 
+def test_a_long_look_ends_once_it_is_surely_below_the_best_and_others_are_whole() -> None:
+    """Played in turns of 20 episodes, because 100 would take more than a second."""
+    low, high = np.full(20, 1.0), np.full(20, 7.0)
+    unsure = np.repeat([2.0, 12.0], 10)  # its mean is 7, give or take 3
+    returns = [*[high] * 5, low, *[high] * 5, *[unsure] * 5, high]
+    copies = FakeCopies(lambda count: FakeEnvironments(returns, [2] * count), step_seconds=0.02)
+    config = EvaluatorConfig(evaluation_interval_learner_steps=100)
+    evaluating = Evaluator(config, copies, SHAPES, np.random.SeedSequence(1), None)
+    evaluating.report(longest_training_episode=3, mean_training_episode=2.0)
+    looks = looks_after(evaluating, 100, 200, 300)
+    assert [(look.kind, look.version, len(look.returns)) for look in looks] == [
+        ("look", 100, 100),
+        ("look", 200, 20),
+        ("second_look", 100, 100),
+        ("look", 300, 100),
+    ]
+
+
 def test_a_look_takes_no_more_steps_than_the_longest_episode() -> None:
     steps: list[int] = []
     environments = FakeEnvironments([np.array([1.0, 1.0])], [2, 5], at_step=lambda: steps.append(1))

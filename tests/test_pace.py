@@ -67,5 +67,15 @@ def test_a_look_at_the_end_has_the_time_that_is_left() -> None:
     assert run.pace.note is None
 
 
+def test_looks_of_more_than_a_second_are_played_in_turns_of_20_from_then_on() -> None:
+    run = Run()
+    assert [run.look(episode_seconds=0.009), run.pace.turn(100)] == [100, 100]
+    assert [run.look(episode_seconds=0.011), run.pace.turn(100)] == [100, 100]
+    assert [run.look(episode_seconds=0.009), run.pace.turn(100)] == [100, 20]
+    run.look(episode_seconds=0.001)  # copies are not made anew each time
+    assert run.pace.turn(100) == 20
+    assert run.pace.turn(12) == 12
+
+
 def test_nobody_gets_more_episodes_than_wanted() -> None:
     assert Run(episodes=4).look(episode_seconds=60.0) == 4
