@@ -278,7 +278,7 @@ def collect_alone(actor_id: int, actors: int, envs: int, chunk_rows: int, second
     """Transitions/s of this process alone: an actor as in a run of so many, and a ring beside it."""
     environment = probe(_ENV_ID)
     actor = Actor(actor_id, _actor_config(actors, envs, chunk_rows), environment, _HIDDEN, _SEED)
-    writer = RingWriter(ReplayConfig().replay_capacity_transitions, environment.observation_size, seconds)
+    writer = RingWriter(ReplayConfig().capacity_transitions, environment.observation_size, seconds)
     actor.run(0, writer, _fixed_params(environment))
     return writer.rows_per_second
 

@@ -81,7 +81,7 @@ class _Run:
         )
         self._config: Config = resolve(_one_actor(asked.config), self._environment.observation_size)
         self._rows_per_call = rows_per_call(self._config, self._environment.observation_size)
-        capacity = self._config.replay.replay_capacity_transitions
+        capacity = self._config.replay.capacity_transitions
         self._ring = ReplayBuffer(capacity, self._environment.observation_size)
         self._rng = np.random.default_rng(seed_sequence(seed, "replay"))
         self._inserted = self._sampled = self._env_steps = 0

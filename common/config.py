@@ -15,9 +15,10 @@ from common.env_args import arguments, is_wrapper
 from common.messages import minibatches_per_call
 
 _LEAST_LEARNING_RATE = 1e-5
-_RATE_DECAY_LEARNER_STEPS = 40_000
-_RATE_DECAY_SHARE = 1 / 3  # of a run: long against the time to a good policy, and an end in which it settles
-_LEAST_RATE_DECAY_LEARNER_STEPS = 25_000  # but no longer than the run
+_RATE_DECAY_LEARNER_STEPS = 40_000  # without a limit of the run
+_CAPACITY_TRANSITIONS = 200_000  # of the newest alone a good policy forgets what failure looks like
+_CAPACITY_BYTES = 1_000_000_000
+_LEAST_CAPACITY_TRANSITIONS = 50_000
 _EPSILON_DECAY_ENV_STEPS = 12_000.0
 _EPSILON_DECAY_SHARES = (1 / 10, 12_000 / 500_000)  # of a run: at most, for the sake of short ones; at least, of long
 _LEAST_CHUNK_ROWS, _CHUNK_STEPS = 64, 16
@@ -148,13 +149,17 @@ class LearnerConfig:
     loss: Literal["huber", "squared"] = "huber"
     """Loss of the TD error."""
     huber_delta: float = 5.0
-    """|TD error| where Huber turns linear."""
+    """|TD error| where Huber turns linear; returns are 20 in its unit."""
+    return_scaling: Literal["running", "raw"] = "running"
+    """running: values in units of the size of returns seen, /20; raw: in that of rewards."""
     learning_rate: float = 4e-3
     """Adam's step size at the start."""
+    adam_beta2: float = 0.95
+    """Share of Adam's mean squared gradient kept in a learner step."""
     learning_rate_final: float | None = None
     """Adam's step size at the decay's end [1/80 of the start]; then it falls as 1 / learner steps."""
     learning_rate_decay_learner_steps: int | None = None
-    """Length of the linear decay, learner steps [a third of the run's, at least 25,000; 40,000 without limits]."""
+    """Length of the linear decay, learner steps [the run's; 40,000 without limits]."""
     batch_size: int = 128
     """Transitions in one learner step."""
     target_sync_learner_steps: int = 100
@@ -179,6 +184,7 @@ class LearnerConfig:
         )
         _require(0 < self.huber_delta < math.inf, "huber_delta", self.huber_delta, "must be above 0")
         _require(0 <= self.clip_margin < math.inf, "clip_margin", self.clip_margin, "must be at least 0")
+        _require(0 <= self.adam_beta2 < 1, "adam_beta2", self.adam_beta2, "must lie in [0, 1)")
         _require(0 <= self.params_average < 1, "params_average", self.params_average, "must lie in [0, 1)")
         _require(
             _LEAST_LEARNING_RATE <= self.decayed_learning_rate <= self.learning_rate,
@@ -205,8 +211,8 @@ class LearnerConfig:
 class ReplayConfig:
     """Replay server: the ring and the rate limiter."""
 
-    replay_capacity_transitions: int = 50_000
-    """Size of the ring; of all shards together."""
+    replay_capacity_transitions: int | None = None
+    """Size of the ring; of all shards together [200,000, or fewer of large observations]."""
     replay_shards: int = 1
     """Processes that share the ring; above 1 another one coordinates them."""
     learning_starts_transitions: int = 1000
@@ -221,11 +227,11 @@ class ReplayConfig:
     def __post_init__(self) -> None:
         _require_positive_int(self, "replay_capacity_transitions", "replay_shards", "max_env_steps")
         _require(
-            self.replay_shards <= self.replay_capacity_transitions,
+            self.replay_shards <= self.capacity_transitions,
             "replay_shards",
             self.replay_shards,
-            f"is more than --replay-capacity-transitions {self.replay_capacity_transitions}; every shard must hold at "
-            "least one transition",
+            f"is more than --replay-capacity-transitions {self.capacity_transitions}; every shard must hold at least "
+            "one transition",
         )
         _require(
             self.learning_starts_transitions >= 1,
@@ -236,6 +242,12 @@ class ReplayConfig:
         _require(
             0 < self.samples_per_insert < math.inf, "samples_per_insert", self.samples_per_insert, "must be above 0"
         )
+
+    @property
+    def capacity_transitions(self) -> int:
+        """replay_capacity_transitions, or else that of small observations."""
+        given = self.replay_capacity_transitions
+        return _CAPACITY_TRANSITIONS if given is None else given
 
 
 @dataclass(frozen=True)
@@ -366,10 +378,10 @@ class Config:
 
     def __post_init__(self) -> None:
         _require(
-            self.learner.batch_size <= self.replay.replay_capacity_transitions,
+            self.learner.batch_size <= self.replay.capacity_transitions,
             "batch_size",
             self.learner.batch_size,
-            f"is larger than --replay-capacity-transitions {self.replay.replay_capacity_transitions}; "
+            f"is larger than --replay-capacity-transitions {self.replay.capacity_transitions}; "
             "make the batch smaller or the capacity larger",
         )
 
@@ -405,7 +417,11 @@ def resolve(config: Config, observation_size: int) -> Config:
             learning_rate_final=config.learner.decayed_learning_rate,
             learning_rate_decay_learner_steps=_rate_decay(config),
         ),
-        replay=dataclasses.replace(config.replay, tolerance_samples=float(tolerance)),
+        replay=dataclasses.replace(
+            config.replay,
+            tolerance_samples=float(tolerance),
+            replay_capacity_transitions=_capacity(config, observation_size),
+        ),
     )
 
 
@@ -423,7 +439,16 @@ def _rate_decay(config: Config) -> int:
     steps = run_learner_steps(config)
     if config.learner.learning_rate_decay_learner_steps is not None or steps is None:
         return config.learner.decay_learner_steps
-    return max(1, min(steps, max(_LEAST_RATE_DECAY_LEARNER_STEPS, int(_RATE_DECAY_SHARE * steps))))
+    return steps
+
+
+def _capacity(config: Config, observation_size: int) -> int:
+    if config.replay.replay_capacity_transitions is not None:
+        return config.replay.replay_capacity_transitions
+    from common.rows import row_dtype  # here: numpy is not needed to read a command line
+
+    fit = _CAPACITY_BYTES // row_dtype(observation_size).itemsize
+    return min(_CAPACITY_TRANSITIONS, max(_LEAST_CAPACITY_TRANSITIONS, fit))
 
 
 def _epsilon_decay(config: Config) -> float:

@@ -34,7 +34,7 @@ def replay_processes(shards: int) -> int:
 
 def word_on_rows(config: Config, environment: EnvironmentSpec) -> str | None:
     """What large observations and images cost and what to use instead; None where there is nothing to say."""
-    row, capacity = row_bytes(environment.observation_size), config.replay.replay_capacity_transitions
+    row, capacity = row_bytes(environment.observation_size), config.replay.capacity_transitions
     if row <= _LARGE_ROW_BYTES and not environment.image:
         return None
     cost = (
@@ -61,7 +61,7 @@ def check_memory(
 
     `process_bytes`: of each role's process beside what it holds for its work.
     """
-    size, capacity = environment.observation_size, config.replay.replay_capacity_transitions
+    size, capacity = environment.observation_size, config.replay.capacity_transitions
     actors, shards = config.actor.actors, config.replay.replay_shards
     row = row_bytes(size)
     shapes = layer_shapes(size, config.network.hidden, environment.action_count)

@@ -19,7 +19,7 @@ from common.config import LearnerConfig
 from learner.loss import Minibatch, bellman_target, loss_slope, td_error
 from learner.network import QNetwork
 
-_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # torch's defaults
+_BETA1, _EPSILON = 0.9, 1e-8  # torch's defaults
 
 
 def flatten(network: QNetwork) -> tuple[Tensor, Tensor]:
@@ -61,6 +61,7 @@ class _Passes:
 
     def __init__(self, network: QNetwork) -> None:
         self._scaling = (network.scale, network.shift) if network.scaled else None
+        self._value_scale = network.value_scale
         self._hidden = [_layer(layer) for layer in network.hidden]
         self._value = None if network.value is None else _layer(network.value)
         self._advantage = _layer(network.advantage)
@@ -75,10 +76,13 @@ class _Passes:
         q_values = self._advantage.forward(features)
         if self._value is not None:
             q_values = self._value.forward(features) + q_values - q_values.mean(dim=1, keepdim=True)
-        return inputs, q_values
+        return inputs, q_values * self._value_scale
 
     def backward(self, inputs: list[Tensor], slope: Tensor) -> None:
-        """Writes the gradient. inputs: as from `forward`, of `[B]` rows; slope `[B, A]`: d loss / d Q."""
+        """Writes the gradient.
+
+        inputs: as from `forward`, of `[B]` rows. slope `[B, A]`: d loss / d what the last layer gives, unscaled.
+        """
         features = inputs[-1]
         if self._value is not None:
             value_slope = slope.sum(dim=1, keepdim=True)
@@ -105,6 +109,7 @@ class GradientStep:
         self.params, self._gradient = flatten(online)
         self.target_params, _ = flatten(target)
         self._online, self._target = _Passes(online), _Passes(target)
+        self._value_scale = online.value_scale
         self._config = config
         self._bound = bound
         self._first_moment = torch.zeros_like(self.params)
@@ -112,7 +117,10 @@ class GradientStep:
         self._steps = torch.zeros((), device=self.params.device)  # where the fused kernel needs it
 
     def gradient(self, rows: Minibatch, lead: float | None) -> Tensor:
-        """TD errors `[B]`; the gradient of their loss is then ready for `apply`. `lead`: see bellman_target."""
+        """TD errors `[B]`; the gradient of their loss is then ready for `apply`. `lead`: see bellman_target.
+
+        The loss is that of errors in the network's unit of value, see learner/return_scaling.py.
+        """
         config, size = self._config, len(rows.action_tm1)
         double = config.double
         inputs, q = self._online.forward(
@@ -122,7 +130,8 @@ class GradientStep:
         target = bellman_target(rows, q_target_t, q[size:] if double else None, lead)
         error = td_error(q[:size], rows, self._bound(target))
         slope = torch.zeros_like(q[:size])
-        slope.scatter_(1, rows.action_tm1[:, None], -loss_slope(error, config.loss, config.huber_delta)[:, None])
+        in_units = error / self._value_scale
+        slope.scatter_(1, rows.action_tm1[:, None], -loss_slope(in_units, config.loss, config.huber_delta)[:, None])
         self._online.backward([features[:size] for features in inputs], slope)
         return error
 
@@ -130,8 +139,8 @@ class GradientStep:
         """One step of Adam, Kingma and Ba, https://arxiv.org/abs/1412.6980."""
         adam(
             [self.params], [self._gradient], [self._first_moment], [self._second_moment], [], [self._steps],
-            fused=True, amsgrad=False, beta1=_BETA1, beta2=_BETA2, lr=learning_rate, weight_decay=0.0, eps=_EPSILON,
-            maximize=False,
+            fused=True, amsgrad=False, beta1=_BETA1, beta2=self._config.adam_beta2, lr=learning_rate, weight_decay=0.0,
+            eps=_EPSILON, maximize=False,
         )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from learner.learner_stats import LearnerStats
 from learner.loss import Minibatch, mean_loss
 from learner.network import QNetwork
 from learner.normalization import Normalizer
+from learner.return_scaling import ReturnScaler
 from learner.value_range import ValueRange
 
 
@@ -87,13 +88,10 @@ class Learner:
         bound = self._value_range.clamp if config.bounded_targets else _unbounded
         target = copy.deepcopy(self._online)
         self._gradient_step = GradientStep(self._online, target, config, bound)
-        self._normalizer = (
-            Normalizer(
-                (self._online, target, self._average), environment.observation_size, fresh=initial_params is None
-            )
-            if network.observation_scaling == "running"
-            else None
-        )
+        networks, fresh = (self._online, target, self._average), initial_params is None
+        running = network.observation_scaling == "running"
+        self._normalizer = Normalizer(networks, environment.observation_size, fresh=fresh) if running else None
+        self._return_scaler = ReturnScaler(networks, fresh=fresh) if config.return_scaling == "running" else None
         self._mean_abs_reward = 0.0  # of the rows of the last reply
         self.learner_steps = 0
         self._target_syncs = 0
@@ -166,6 +164,8 @@ class Learner:
         self._mean_abs_reward = float(np.abs(own.reward).mean())
         if self._normalizer is not None:
             self._normalizer.see(own.observation)
+        if self._return_scaler is not None:
+            self._return_scaler.see(own.reward, own.discount)
         size = self._config.batch_size
         on_device = (torch.from_numpy(column).to(self._device, non_blocking=True) for column in own)
         minibatches = map(Minibatch, *(torch.split(column, size) for column in on_device))
@@ -180,7 +180,8 @@ class Learner:
                 self._time_use.spent("broadcasting")
             if self._reached_the_limit():
                 break
-        self._loss = mean_loss(torch.from_numpy(errors[-1]), self._config.loss, self._config.huber_delta).item()
+        in_units = torch.from_numpy(errors[-1]) / (1.0 if self._return_scaler is None else self._return_scaler.unit)
+        self._loss = mean_loss(in_units, self._config.loss, self._config.huber_delta).item()
         self._trained_priority = np.concatenate(errors)
         self._trained_ids = rows["id"][: len(self._trained_priority)].copy()
         if self._first_step_time is None:
@@ -233,6 +234,8 @@ class Learner:
     def _sync_target_and_publish(self) -> None:
         if self._normalizer is not None:
             self._normalizer.follow()
+        if self._return_scaler is not None:
+            self._return_scaler.follow()
         self._copy_online_to_target()
         self._target_syncs += 1
         self._newest = self._export()

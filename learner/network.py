@@ -34,6 +34,7 @@ class QNetwork(nn.Module):
 
     scale: Tensor
     shift: Tensor
+    value_scale: Tensor  # Q-values are so many times what the last layer gives
 
     def __init__(self, config: NetworkConfig, environment: EnvironmentSpec, generator: torch.Generator) -> None:
         super().__init__()
@@ -55,6 +56,7 @@ class QNetwork(nn.Module):
         self.scaled = config.observation_scaling != "raw"
         self.register_buffer("scale", torch.from_numpy(scale), persistent=False)
         self.register_buffer("shift", torch.from_numpy(shift), persistent=False)
+        self.register_buffer("value_scale", torch.ones(()), persistent=False)
 
     def forward(self, observation: Tensor) -> Tensor:
         """`[B, D]` raw -> `[B, A]`."""
@@ -64,7 +66,16 @@ class QNetwork(nn.Module):
         q_values: Tensor = self.advantage(features)
         if self.value is not None:
             q_values = self.value(features) + q_values - q_values.mean(dim=1, keepdim=True)
-        return q_values
+        return q_values * self.value_scale
+
+    @torch.no_grad()
+    def rescale_values(self, value_scale: float, keep: bool) -> None:
+        """Q-values are so many times the last layer's from now on. With `keep` they stay the same."""
+        if keep:
+            for head in self._heads():
+                head.weight.mul_(self.value_scale / value_scale)
+                head.bias.mul_(self.value_scale / value_scale)
+        self.value_scale.fill_(value_scale)
 
     @torch.no_grad()
     def rescale(self, scale: NDArray[np.float64], shift: NDArray[np.float64], kept: NDArray[np.bool_]) -> None:
@@ -106,7 +117,7 @@ class QNetwork(nn.Module):
 
     @torch.no_grad()
     def export(self) -> dict[str, NDArray[np.float32]]:
-        """The canonical form as fresh arrays: scaling folded into the first layer, dueling into the last.
+        """The canonical form as fresh arrays: scalings folded into the first and last layer, dueling into the last.
 
         Worked out on the CPU, wherever the network lives: not every device has float64.
         """
@@ -118,6 +129,8 @@ class QNetwork(nn.Module):
         if self.scaled:
             weight, bias = layers[0]
             layers[0] = (weight * self.scale.cpu().double(), bias + weight @ self.shift.cpu().double())
+        weight, bias = layers[-1]
+        layers[-1] = (weight * self.value_scale.item(), bias * self.value_scale.item())
         values = [tensor.float().numpy().copy() for layer in layers for tensor in layer]
         return dict(zip(self._shapes, values, strict=True))
 
@@ -134,6 +147,8 @@ class QNetwork(nn.Module):
             weight, bias = layers[0]
             weight = weight / self.scale.cpu().double()
             layers[0] = (weight, bias - weight @ self.shift.cpu().double())
+        weight, bias = layers[-1]
+        layers[-1] = (weight / self.value_scale.item(), bias / self.value_scale.item())
         for layer, (weight, bias) in zip(self._linear_layers(), layers, strict=True):
             layer.weight.copy_(weight)
             layer.bias.copy_(bias)
@@ -141,6 +156,9 @@ class QNetwork(nn.Module):
             weight, bias = layers[-1]
             self.value.weight.copy_(weight.mean(0, keepdim=True))
             self.value.bias.copy_(bias.mean().reshape(1))
+
+    def _heads(self) -> list[nn.Linear]:
+        return [head for head in (self.value, self.advantage) if head is not None]
 
     def _linear_layers(self) -> list[nn.Linear]:
         return [layer for layer in [*self.hidden, self.advantage] if isinstance(layer, nn.Linear)]

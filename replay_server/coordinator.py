@@ -52,9 +52,7 @@ class Coordinator:
         )
         shards = config.replay_shards
         self._inserted = [0] * shards  # transitions, by shard
-        self._capacities = [
-            shard_capacity(config.replay_capacity_transitions, shard, shards) for shard in range(shards)
-        ]
+        self._capacities = [shard_capacity(config.capacity_transitions, shard, shards) for shard in range(shards)]
         self._seen = SeenSequences()
         self._episodes = EpisodeLog()
         self._asking: deque[_Asking] = deque()

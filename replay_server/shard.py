@@ -54,7 +54,7 @@ class ReplayShard:
     ) -> None:
         be_nice(NICENESS)
         self._shard, self._shards = shard, config.replay_shards
-        capacity = shard_capacity(config.replay_capacity_transitions, shard, self._shards)
+        capacity = shard_capacity(config.capacity_transitions, shard, self._shards)
         self._buffer = ReplayBuffer(capacity, observation_size, shard, self._shards)
         self._rng = RandomBlocks(np.random.default_rng(seeds))
         self._coordinator = coordinator

@@ -181,7 +181,7 @@ def test_the_defaults_that_the_contract_fixes() -> None:
     assert (config.learner.double, config.learner.loss, config.learner.batch_size) == (True, "huber", 128)
     assert (config.learner.target_sync_learner_steps, config.learner.max_learner_steps) == (100, None)
     assert (config.replay.samples_per_insert, config.replay.learning_starts_transitions) == (32, 1000)
-    assert (config.replay.replay_capacity_transitions, config.replay.max_env_steps) == (50_000, 500_000)
+    assert config.replay.max_env_steps == 500_000
     assert (config.evaluator.solved_return, config.evaluator.stop_when_solved) == (None, True)
 
 
@@ -329,7 +329,11 @@ def test_resolving_changes_nothing_else() -> None:
             learning_rate_final=config.learner.decayed_learning_rate,
             learning_rate_decay_learner_steps=resolved.learner.learning_rate_decay_learner_steps,
         ),
-        replay=dataclasses.replace(config.replay, tolerance_samples=resolved.replay.tolerance_samples),
+        replay=dataclasses.replace(
+            config.replay,
+            tolerance_samples=resolved.replay.tolerance_samples,
+            replay_capacity_transitions=resolved.replay.replay_capacity_transitions,
+        ),
     )
     assert np.isfinite(resolved.replay.tolerance_samples)
 
@@ -349,7 +353,9 @@ def decays(
 
 
 def test_decays_grow_with_a_long_run() -> None:
+    """The rate falls to the end."""
     rate, epsilon = decays(5_000_000)
+    assert rate == 32 * (5_000_000 - 1000) // 128
     longer_rate, longer_epsilon = decays(50_000_000)
     assert longer_rate == pytest.approx(10 * rate, rel=0.01)
     assert longer_epsilon == pytest.approx(10 * epsilon)
@@ -375,6 +381,17 @@ def test_the_limit_that_ends_a_run_first_counts_for_the_rates_decay() -> None:
 
 def test_without_a_limit_decays_are_those_of_the_sections_alone() -> None:
     assert decays(None) == (LearnerConfig().decay_learner_steps, ActorConfig().decay_env_steps)
+
+
+@pytest.mark.parametrize(
+    ("observation_size", "capacity"), [(4, 200_000), (147, 200_000), (1_000, 124_626), (84 * 84 * 3, 50_000)]
+)
+def test_the_ring_holds_fewer_large_observations(observation_size: int, capacity: int) -> None:
+    """As many as take a GB, but no less than 50,000 and no more than 200,000."""
+    assert resolve(Config(), observation_size).replay.replay_capacity_transitions == capacity
+    assert resolve(Config(), observation_size).replay.capacity_transitions == capacity
+    asked = Config(replay=ReplayConfig(replay_capacity_transitions=777))
+    assert resolve(asked, observation_size).replay.capacity_transitions == 777
 
 
 @pytest.mark.parametrize("max_env_steps", [None, 2000, 50_000_000])

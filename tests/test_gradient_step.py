@@ -44,14 +44,14 @@ class SlowTwin:
 
     def __init__(self, online: QNetwork, target: QNetwork, config: LearnerConfig) -> None:
         self.online, self.target, self._config = online, target, config
-        self._optimizer = torch.optim.Adam(online.parameters())
+        self._optimizer = torch.optim.Adam(online.parameters(), betas=(0.9, config.adam_beta2))
 
     def step(self, rows: Minibatch, lead: float | None, learning_rate: float) -> Tensor:
         config = self._config
         q_online_t = self.online(rows.observation_t) if config.double else None
         target = clamp(bellman_target(rows, self.target(rows.observation_t), q_online_t, lead))
         error = td_error(self.online(rows.observation_tm1), rows, target)
-        loss = mean_loss(error, config.loss, config.huber_delta)
+        loss = mean_loss(error / self.online.value_scale, config.loss, config.huber_delta)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._optimizer.zero_grad()
@@ -76,6 +76,7 @@ def test_fifty_steps_match_autograd_and_torchs_adam(
         if scaling == "running" and number % 10 == 0:
             for each in (online, target, twin.online, twin.target):
                 each.rescale(np.full(3, 1 / (1 + number)), np.arange(3) - number / 25, kept=np.arange(3) > 0)
+                each.rescale_values(2.0 / (1 + number / 50), keep=number > 0)
         rows = minibatch(generator)
         learning_rate = 0.01 / (1 + number)
         wanted_error = twin.step(rows, lead, learning_rate)

@@ -96,8 +96,12 @@ def learner(
     observation_scaling: str = "running",
     **config: object,
 ) -> Learner:
-    """Minibatches of 4, no syncs and no averaging, unless said otherwise; observations of 1 number, 2 actions."""
-    settings = {"batch_size": 4, "target_sync_learner_steps": 1_000_000, "params_average": 0.0, **config}
+    """Minibatches of 4, no syncs, no averaging and values as they are, unless said otherwise.
+
+    Observations of 1 number, 2 actions.
+    """
+    plain = {"batch_size": 4, "target_sync_learner_steps": 1_000_000, "params_average": 0.0, "return_scaling": "raw"}
+    settings = {**plain, **config}
     return Learner(
         LearnerConfig(**settings),
         NetworkConfig(hidden=hidden, observation_scaling=observation_scaling),
@@ -439,6 +443,32 @@ def test_learning_repeats_with_its_seed() -> None:
     assert not np.array_equal(newest[0], newest[2])
 
 
+def learned_in_another_currency(factor: float, return_scaling: str) -> list[float]:
+    """Q-values of a state whose actions pay 1 and 2 for ever, divided by the factor that rewards are multiplied by."""
+    both = Transition._make(
+        np.concatenate(pair)
+        for pair in zip(rows([factor], 0.5, action=0), rows([2 * factor], 0.5, action=1), strict=True)
+    )
+    learning = learner(
+        EndlessReader(both, rows_per_call=12),
+        return_scaling=return_scaling,
+        target_sync_learner_steps=20,
+        max_learner_steps=400,
+    )
+    broadcaster = Broadcaster()
+    learning.run(broadcaster)
+    q_values = QFunction(broadcaster.published[-1].arrays)(np.ones((1, 1), dtype=np.float32))[0]
+    return [float(value) / factor for value in q_values]
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_rewards_in_another_currency_are_learnt_alike(factor: float) -> None:
+    assert learned_in_another_currency(factor, "running") == pytest.approx(
+        learned_in_another_currency(1.0, "running"), rel=1e-3
+    )
+    assert learned_in_another_currency(1e3, "raw") != pytest.approx(learned_in_another_currency(1.0, "raw"), rel=0.1)
+
+
 def told(initial_params: dict[str, NDArray[np.float32]] | None, learner_steps: int, **settings: object) -> LearnerStats:
     """After so many learner steps, each with a sync. Observations are spread over -1 to 1; reward 1, then the end."""
     observation = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
@@ -528,7 +558,7 @@ def learned_q_values(data: Transition) -> list[float]:
         hidden=(16,),
         batch_size=32,
         learning_rate=0.01,
-        learning_rate_final=0.001,
+        learning_rate_final=0.0001,
         learning_rate_decay_learner_steps=3000,
         target_sync_learner_steps=30,
         max_learner_steps=3000,

@@ -138,7 +138,7 @@ def test_images_start_with_their_price_and_what_takes_less() -> None:
 
 def test_large_observations_that_are_no_images_have_their_price_too() -> None:
     states = environment_spec("states", observation_size=20_000)
-    assert str(word_on_rows(Config(), states)).startswith(
+    assert str(word_on_rows(resolve(Config(), states.observation_size), states)).startswith(
         "--env states: observations of 20,000 numbers: a row takes 160 kB, and the ring 7,631 MB at "
         "--replay-capacity-transitions 50000; a wrapper that keeps fewer"
     )
@@ -146,7 +146,7 @@ def test_large_observations_that_are_no_images_have_their_price_too() -> None:
 
 @pytest.mark.parametrize("size", [4, 10 * 10 * 4, 7 * 7 * 3, 944, 6000])
 def test_of_small_observations_nothing_is_said(size: int) -> None:
-    assert word_on_rows(Config(), environment_spec("small", observation_size=size)) is None
+    assert word_on_rows(resolve(Config(), size), environment_spec("small", observation_size=size)) is None
 
 
 def test_a_ring_that_images_make_too_large_is_refused_with_the_wrapper_that_helps() -> None:

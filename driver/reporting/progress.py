@@ -122,7 +122,7 @@ def observe(
         params_delay_median_seconds=finite(replay.params_delay_median_seconds),
         params_delay_p99_seconds=finite(replay.params_delay_p99_seconds),
         replay_size=replay.replay_size,
-        replay_fill=replay.replay_size / config.replay.replay_capacity_transitions,
+        replay_fill=replay.replay_size / config.replay.capacity_transitions,
         chunks=replay.chunks,
         duplicate_chunks=replay.duplicate_chunks,
         missing_chunks=replay.missing_chunks,
