@@ -148,10 +148,12 @@ class LearnerConfig:
     """Bound targets by rewards seen."""
     loss: Literal["huber", "squared"] = "huber"
     """Loss of the TD error."""
-    huber_delta: float = 5.0
-    """|TD error| where Huber turns linear; returns are 20 in its unit."""
+    huber_delta: float = 25.0
+    """|TD error| where Huber turns linear, in the unit of return scaling."""
     return_scaling: Literal["running", "raw"] = "running"
-    """running: values in units of the size of returns seen, /20; raw: in that of rewards."""
+    """running: values in hundredths of the size of returns seen; raw: in the unit of rewards."""
+    recycle_units: bool = True
+    """Units that are 0 for all observations get fresh weights."""
     learning_rate: float = 4e-3
     """Adam's step size at the start."""
     adam_beta2: float = 0.95

@@ -8,7 +8,7 @@ to build the class torch.optim.Adam would import modules for a second first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,13 +27,16 @@ def flatten(network: QNetwork) -> tuple[Tensor, Tensor]:
     parameters = [parameter.requires_grad_(False) for parameter in network.parameters()]
     values = torch.cat([parameter.reshape(-1) for parameter in parameters])
     gradient = torch.zeros_like(values)
-    first = 0
-    for parameter in parameters:
-        rows = slice(first, first + parameter.numel())
-        parameter.data = values[rows].view_as(parameter)
-        parameter.grad = gradient[rows].view_as(parameter)
-        first += parameter.numel()
+    views = zip(parameters, _split(values, parameters), _split(gradient, parameters), strict=True)
+    for parameter, value, slope in views:
+        parameter.data, parameter.grad = value, slope
     return values, gradient
+
+
+def _split(vector: Tensor, alike: Sequence[Tensor]) -> list[Tensor]:
+    """Views of the vector in these shapes, one after the other."""
+    parts = torch.split(vector, [tensor.numel() for tensor in alike])
+    return [part.view_as(tensor) for part, tensor in zip(parts, alike, strict=True)]
 
 
 class _Layer(NamedTuple):
@@ -114,6 +117,8 @@ class GradientStep:
         self._bound = bound
         self._first_moment = torch.zeros_like(self.params)
         self._second_moment = torch.zeros_like(self.params)
+        self._shapes = list(online.parameters())
+        self._hidden_layers = len(online.hidden)
         self._steps = torch.zeros((), device=self.params.device)  # where the fused kernel needs it
 
     def gradient(self, rows: Minibatch, lead: float | None) -> Tensor:
@@ -142,6 +147,16 @@ class GradientStep:
             fused=True, amsgrad=False, beta1=_BETA1, beta2=self._config.adam_beta2, lr=learning_rate, weight_decay=0.0,
             eps=_EPSILON, maximize=False,
         )  # fmt: skip
+
+    def forget_units(self, layer: int, units: Tensor) -> None:
+        """Adam's memory of units of a hidden layer, `[N]` indices, whose weights are new."""
+        for moment in (self._first_moment, self._second_moment):
+            parts = _split(moment, self._shapes)  # weight and bias of every layer, heads last
+            parts[2 * layer][units] = 0.0
+            parts[2 * layer + 1][units] = 0.0
+            heads_follow = layer + 1 == self._hidden_layers
+            for listening in parts[2 * layer + 2 :: 2] if heads_follow else parts[2 * layer + 2 : 2 * layer + 3]:
+                listening[:, units] = 0.0
 
 
 def _layer(layer: torch.nn.Module) -> _Layer:

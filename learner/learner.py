@@ -28,6 +28,7 @@ from learner.learner_stats import LearnerStats
 from learner.loss import Minibatch, mean_loss
 from learner.network import QNetwork
 from learner.normalization import Normalizer
+from learner.recycling import UnitRecycler
 from learner.return_scaling import ReturnScaler
 from learner.value_range import ValueRange
 
@@ -92,6 +93,11 @@ class Learner:
         running = network.observation_scaling == "running"
         self._normalizer = Normalizer(networks, environment.observation_size, fresh=fresh) if running else None
         self._return_scaler = ReturnScaler(networks, fresh=fresh) if config.return_scaling == "running" else None
+        self._recycler = (
+            UnitRecycler(self._online, (target, self._average), self._gradient_step, generator)
+            if config.recycle_units
+            else None
+        )
         self._mean_abs_reward = 0.0  # of the rows of the last reply
         self.learner_steps = 0
         self._target_syncs = 0
@@ -167,7 +173,7 @@ class Learner:
         if self._return_scaler is not None:
             self._return_scaler.see(own.reward, own.discount)
         size = self._config.batch_size
-        on_device = (torch.from_numpy(column).to(self._device, non_blocking=True) for column in own)
+        on_device = [torch.from_numpy(column).to(self._device, non_blocking=True) for column in own]
         minibatches = map(Minibatch, *(torch.split(column, size) for column in on_device))
         errors: list[NDArray[np.float32]] = []
         for minibatch in minibatches:
@@ -175,6 +181,8 @@ class Learner:
             self.learner_steps += 1
             if self.learner_steps % self._config.target_sync_learner_steps == 0:
                 self._measure_q_values(minibatch)
+                if self._recycler is not None:
+                    self._recycler.look(on_device[0])
                 self._time_use.spent("updating")
                 self._sync_target_and_publish()
                 self._time_use.spent("broadcasting")

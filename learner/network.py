@@ -56,17 +56,23 @@ class QNetwork(nn.Module):
         self.scaled = config.observation_scaling != "raw"
         self.register_buffer("scale", torch.from_numpy(scale), persistent=False)
         self.register_buffer("shift", torch.from_numpy(shift), persistent=False)
+        self._first_layer_factors = (1.0, 1.0)  # of initial weights and biases, against what `_linear` draws
         self.register_buffer("value_scale", torch.ones(()), persistent=False)
 
     def forward(self, observation: Tensor) -> Tensor:
         """`[B, D]` raw -> `[B, A]`."""
-        features = observation * self.scale + self.shift if self.scaled else observation
-        for layer in self.hidden:
-            features = torch.relu(layer(features))
+        features = self.features(observation)[-1]
         q_values: Tensor = self.advantage(features)
         if self.value is not None:
             q_values = self.value(features) + q_values - q_values.mean(dim=1, keepdim=True)
         return q_values * self.value_scale
+
+    def features(self, observation: Tensor) -> list[Tensor]:
+        """`[B, D]` raw -> the input of every layer: scaled observations, then what each hidden layer gives."""
+        inputs = [observation * self.scale + self.shift if self.scaled else observation]
+        for layer in self.hidden:
+            inputs.append(torch.relu(layer(inputs[-1])))
+        return inputs
 
     @torch.no_grad()
     def rescale_values(self, value_scale: float, keep: bool) -> None:
@@ -95,25 +101,47 @@ class QNetwork(nn.Module):
         self.shift.copy_(new_shift)
 
     @torch.no_grad()
-    def spread_pre_activations(self, observation_spread: float, spread: float) -> None:
-        """Initial weights and biases of the first layer as they have to be for scaled observations of that spread.
+    def spread_pre_activations(self, observation_spread: float, spread: float, fresh: bool) -> None:
+        """Initial weights and biases of the first layer are from now on for scaled observations of that spread.
 
         What the weights give and what the biases give then has a standard deviation of `spread`, over all units.
+        `fresh`: those that the layer has are still the initial ones.
         """
         layer = self._linear_layers()[0]
         initial = (3 * layer.in_features) ** -0.5  # standard deviation of what `_linear` draws
-        layer.weight.mul_(spread / initial / observation_spread)
-        layer.bias.mul_(spread / initial)
+        factors = spread / initial / observation_spread, spread / initial
+        if fresh:
+            layer.weight.mul_(factors[0] / self._first_layer_factors[0])
+            layer.bias.mul_(factors[1] / self._first_layer_factors[1])
+        self._first_layer_factors = factors
+
+    def fresh_units(self, layer: int, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Weights `[count, fan_in]` and biases `[count]` as a hidden layer's are at the start."""
+        old = self.hidden[layer]
+        assert isinstance(old, nn.Linear)
+        drawn = _linear(old.in_features, count, generator)
+        weight, bias = self._first_layer_factors if layer == 0 else (1.0, 1.0)
+        return drawn.weight.detach().to(old.weight.device) * weight, drawn.bias.detach().to(old.bias.device) * bias
+
+    @torch.no_grad()
+    def replace_units(self, layer: int, units: Tensor, weight: Tensor, bias: Tensor) -> None:
+        """Units of a hidden layer, `[N]` indices, get other weights `[N, fan_in]` and biases `[N]`.
+
+        What follows does not listen to them yet.
+        """
+        replaced = self.hidden[layer]
+        assert isinstance(replaced, nn.Linear)
+        replaced.weight[units] = weight
+        replaced.bias[units] = bias
+        for listening in [self.hidden[layer + 1]] if layer + 1 < len(self.hidden) else self._heads():
+            assert isinstance(listening, nn.Linear)
+            listening.weight[:, units] = 0.0
 
     @torch.no_grad()
     def silent_units(self, observation: Tensor) -> float:
         """Share of a hidden layer's units that are 0 for all of `[B, D]`, of the layer that has the largest one."""
-        features = observation * self.scale + self.shift if self.scaled else observation
-        shares = [0.0]
-        for layer in self.hidden:
-            features = torch.relu(layer(features))
-            shares.append((features == 0).all(dim=0).float().mean().item())
-        return max(shares)
+        _, *hidden = self.features(observation)
+        return max([(features == 0).all(dim=0).float().mean().item() for features in hidden], default=0.0)
 
     @torch.no_grad()
     def export(self) -> dict[str, NDArray[np.float32]]:

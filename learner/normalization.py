@@ -110,8 +110,8 @@ class Normalizer:
         """Brings the networks to the scale as of now."""
         scaling = self._running.scaling()
         for network in self._networks:
-            if self._fresh and scaling.spread > 0:
-                network.spread_pre_activations(scaling.spread, _PRE_ACTIVATION)
+            if scaling.spread > 0:
+                network.spread_pre_activations(scaling.spread, _PRE_ACTIVATION, self._fresh)
             network.rescale(scaling.scale, scaling.shift, self._kept)
         self._fresh = False
         self._kept = self._kept | scaling.varied

@@ -18,7 +18,7 @@ from learner.network import QNetwork
 
 _MEMORY_ROWS = 200_000  # what is older counts ever less
 _RANGE = 10.0  # no reward is more than so many sizes: else the first one of a rare kind would be huge
-_UNITS = 20.0  # returns are of this size to the network: about CartPole's in their own unit, before anything is learnt
+_UNITS = 100.0  # returns are of this size to the network
 _LONGEST = 1e3  # transitions that a reward has an effect on, at most
 
 

@@ -137,12 +137,27 @@ def test_initial_pre_activations_get_the_spread_asked_for() -> None:
     """Observations of 30 numbers whose variances add up to 2 ** 2, and a layer wide enough to measure it."""
     spec = environment_spec(observation_size=30, action_count=2)
     q_network = network(hidden=(4000,), spec=spec)
-    q_network.spread_pre_activations(2.0, 0.5)
+    q_network.spread_pre_activations(2.0, 0.5, fresh=True)
     layer = q_network.hidden[0]
     with torch.no_grad():
         observation = torch.randn(4000, 30, generator=torch.Generator().manual_seed(1)) * 2.0 / 30**0.5
         assert (observation @ layer.weight.T).std().item() == pytest.approx(0.5, rel=0.05)
         assert layer.bias.std().item() == pytest.approx(0.5, rel=0.05)
+
+
+def test_units_that_come_later_are_initial_for_the_observations_of_their_time() -> None:
+    spec = environment_spec(observation_size=30, action_count=2)
+    q_network = network(hidden=(16, 16), spec=spec)
+    q_network.spread_pre_activations(2.0, 0.5, fresh=True)
+    before = q_network.hidden[0].weight.clone()
+    q_network.spread_pre_activations(20.0, 0.5, fresh=False)
+    assert torch.equal(q_network.hidden[0].weight, before)
+    weight, bias = q_network.fresh_units(0, 4000, torch.Generator().manual_seed(2))
+    assert weight.std().item() * 20.0 == pytest.approx(0.5, rel=0.05)
+    assert bias.std().item() == pytest.approx(0.5, rel=0.05)
+    weight, bias = q_network.fresh_units(1, 4000, torch.Generator().manual_seed(2))
+    assert (weight.shape, bias.shape) == ((4000, 16), (4000,))
+    assert weight.abs().max().item() == pytest.approx(16**-0.5, rel=0.01)
 
 
 @pytest.mark.parametrize(
