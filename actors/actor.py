@@ -18,8 +18,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.exploration import Exploration
 from actors.n_step import NStepAccumulator
-from actors.policy import QFunction, epsilon_greedy, epsilon_schedule, not_greedy
+from actors.policy import QFunction, epsilon_schedule, not_greedy
 from common.config import ActorConfig
 from common.environment import Step, VectorEnvironment
 from common.hearing import Hearing, listening
@@ -115,8 +116,10 @@ class Actor:
         self._incarnation = incarnation
         self._replay = replay
         environment_seeds, policy_seeds, streams = seed_sequence(self._seed, "actor", self._id, incarnation).spawn(3)
-        self._rng = np.random.default_rng(policy_seeds)
         envs = self._config.envs_per_actor
+        self._exploration = Exploration(
+            envs, self._spec.action_count, self._config.epsilon_hold_share, np.random.default_rng(policy_seeds)
+        )
         # A step completes a row for each environment, and one for each of its start states where its episode ends.
         self._most_rows = self._config.rows_per_chunk + envs * self._config.n_step
         self._row_dtype = row_dtype(self._spec.observation_size)
@@ -142,12 +145,13 @@ class Actor:
         epsilon = self._epsilon(self._global_env_steps())
         observation = self._environment.observation
         q_values = policy.q_function(observation)
-        action = epsilon_greedy(q_values, epsilon, self._rng)
+        action = self._exploration.actions(q_values, epsilon)
         cut = not_greedy(q_values, action) if self._config.n_step_cut else None
         self._time_use.spent("acting")
         step = self._environment.step(action)
         self._time_use.spent("environment")
 
+        self._exploration.stepped(step.valid, step.valid & (step.terminated | step.truncated))
         self._keep(self._accumulator.add(observation, action, step, cut), policy.version)
         self._env_steps += int(step.valid.sum())
         self._episodes.add(step, epsilon, policy.version)

@@ -1,4 +1,4 @@
-"""Epsilon-greedy on a numpy forward pass, and the epsilon schedules."""
+"""The numpy forward pass, and the epsilon schedules."""
 
 from __future__ import annotations
 
@@ -34,15 +34,6 @@ class QFunction:
             if index < last:
                 np.maximum(hidden, 0.0, out=hidden)
         return hidden
-
-
-def epsilon_greedy(q_values: Float32, epsilon: Float32, rng: np.random.Generator) -> NDArray[np.int64]:
-    """q_values `[E, A]`, epsilon `[E]` -> actions `[E]`; with probability epsilon uniform over all actions."""
-    greedy: NDArray[np.int64] = q_values.argmax(axis=1)
-    explore = rng.random(len(greedy)) < epsilon
-    if not explore.any():
-        return greedy
-    return np.where(explore, rng.integers(q_values.shape[1], size=len(greedy)), greedy)
 
 
 def not_greedy(q_values: Float32, action: NDArray[np.int64]) -> NDArray[np.bool_]:

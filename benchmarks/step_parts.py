@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.actor import EpisodeRecorder
+from actors.exploration import Exploration
 from actors.n_step import NStepAccumulator
-from actors.policy import QFunction, epsilon_greedy
+from actors.policy import QFunction
 from benchmarks.launching import spread
 from common.config import LearnerConfig, NetworkConfig, ReplayConfig
 from common.environment import VectorEnvironment, probe
@@ -105,14 +106,15 @@ def _actor_parts(settings: StepParts, rng: np.random.Generator) -> dict[str, Cal
     epsilon = np.full(envs, 0.1, dtype=np.float32)
     observation = vector.observation
     q_values = q_function(observation)
-    action = epsilon_greedy(q_values, epsilon, rng)
+    exploration = Exploration(envs, environment.action_count, hold_share=0.05, rng=rng)
+    action = exploration.actions(q_values, epsilon)
     step = vector.step(action)
     for _ in range(3):  # n steps, until rows are complete
         completed = accumulator.add(observation, action, step)
     chunk = np.zeros(len(completed.action), dtype=row_dtype(4))
     return {
         f"actor: Q-values of {envs} environments": lambda: q_function(observation),
-        "actor: epsilon-greedy": lambda: epsilon_greedy(q_values, epsilon, rng),
+        "actor: epsilon-greedy": lambda: exploration.actions(q_values, epsilon),
         "actor: environments": lambda: vector.step(action),
         "actor: n-step rows": lambda: accumulator.add(observation, action, step),
         "actor: packing the rows": lambda: write(chunk, completed),

@@ -1,4 +1,4 @@
-"""The numpy forward pass, exploration, and the epsilon schedules."""
+"""The numpy forward pass, and the epsilon schedules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from fakes import random_arrays
 from torch import nn
 
-from actors.policy import QFunction, epsilon_greedy, epsilon_schedule, ladder_epsilons, mean_epsilon, not_greedy
+from actors.policy import QFunction, epsilon_schedule, ladder_epsilons, mean_epsilon, not_greedy
 from common.config import ActorConfig
 from common.params import layer_shapes
 
@@ -55,30 +55,6 @@ def test_params_written_after_the_function_was_made_change_nothing() -> None:
     for array in arrays.values():
         array.fill(7)
     np.testing.assert_array_equal(q_function(observation), before)
-
-
-def test_actions_come_at_the_rates_of_epsilon() -> None:
-    """3 actions, the second the best: with epsilon 0.3 it comes at 0.7 + 0.1, the others at 0.1; 6 sigma are 0.01."""
-    q_values = np.tile(np.array([0, 1, 0.5], dtype=np.float32), (60_000, 1))
-    actions = epsilon_greedy(q_values, np.full(60_000, 0.3, dtype=np.float32), np.random.default_rng(3))
-    assert actions.dtype == np.int64
-    assert np.bincount(actions) / 60_000 == pytest.approx([0.1, 0.8, 0.1], abs=0.01)
-
-
-def test_each_environment_explores_at_its_own_epsilon() -> None:
-    """Epsilon 0, 0.5 and 1 side by side: the best of 2 actions comes at 1, 0.75 and 0.5; 6 sigma are 0.03."""
-    rng = np.random.default_rng(4)
-    q_values = np.array([[1, 0]] * 3, dtype=np.float32)
-    epsilon = np.array([0, 0.5, 1], dtype=np.float32)
-    actions = np.array([epsilon_greedy(q_values, epsilon, rng) for _ in range(10_000)])
-    assert (actions == 0).mean(axis=0) == pytest.approx([1.0, 0.75, 0.5], abs=0.03)
-
-
-def test_epsilon_0_never_explores() -> None:
-    rng = np.random.default_rng(5)
-    q_values = rng.standard_normal((100_000, 4)).astype(np.float32)
-    actions = epsilon_greedy(q_values, np.zeros(100_000, dtype=np.float32), rng)
-    np.testing.assert_array_equal(actions, q_values.argmax(axis=1))
 
 
 def exponential(actors: int, envs_per_actor: int = 2) -> ActorConfig:
