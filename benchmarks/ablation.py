@@ -19,11 +19,15 @@ DEFAULTS = "defaults"
 VARIANTS = {
     DEFAULTS: "",
     "raw observations": "--observation-scaling raw",
+    "raw returns": "--return-scaling raw --huber-delta 5",
+    "silent units stay": "--no-recycle-units",
+    "Adam's beta2 0.999": "--adam-beta2 0.999",
+    "half the learning rate": "--learning-rate 2e-3",
     "n steps uncut": "--no-n-step-cut",
     "one step": "--n-step 1",
     "epsilon 0.2 everywhere": "--epsilon-end 0.2 --epsilon-spread 0",
-    "half the learning rate": "--learning-rate 2e-3",
-    "none of these": "--observation-scaling raw --no-n-step-cut --epsilon-end 0.2 --epsilon-spread 0",
+    "random actions of one step": "--epsilon-hold-share 0",
+    "a ring of 50,000": "--replay-capacity-transitions 50000",
 }
 
 

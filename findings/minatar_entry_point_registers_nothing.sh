@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# MinAtar 1.0.15, gymnasium 1.4.0: the package declares itself as a plug-in of Gymnasium (entry point gymnasium.envs), and still
+# MinAtar 1.0.15, gymnasium 1.4.0: the package declares an entry point of the group gymnasium.envs, for plug-ins, and still
 # none of its ids exists, neither at once nor after `import minatar`. Gymnasium has not read entry points of that group
 # since 1.0; the ids appear when minatar.gym.register_envs is called.
 # Seen: declared ['minatar.gym:register_envs'], ids 0 before, 0 after the import, more than 0 after the call.
