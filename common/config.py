@@ -155,7 +155,7 @@ class LearnerConfig:
     return_scaling: Literal["running", "raw"] = "running"
     """running: values in hundredths of the size of returns seen; raw: in the unit of rewards."""
     recycle_units: bool = True
-    """Units that are 0 for all observations get fresh weights."""
+    """Where most units of a layer are 0 for all observations, these get fresh weights."""
     learning_rate: float = 4e-3
     """Adam's step size at the start."""
     adam_beta2: float = 0.95

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from learner.recycling import UnitRecycler
 
 SIZE, ACTIONS = 3, 2
 SPEC = environment_spec(observation_size=SIZE, action_count=ACTIONS)
-DEAD = [1, 4, 5]
+DEAD = [1, 3, 4, 5, 7]  # of 8
 
 
 def observations(count: int = 64, seed: int = 0) -> Tensor:
@@ -40,11 +41,11 @@ def minibatch(seed: int) -> Minibatch:
 class Networks:
     """Online, target and average with units of one hidden layer that are silent, and a recycler for them."""
 
-    def __init__(self, layer: int, dueling: bool = False) -> None:
+    def __init__(self, layer: int, dueling: bool = False, dead: Sequence[int] = DEAD) -> None:
         config = NetworkConfig(hidden=(8, 8), dueling=dueling, observation_scaling="raw")
         self.online = QNetwork(config, SPEC, torch.Generator().manual_seed(1))
         with torch.no_grad():
-            self.online.hidden[layer].bias[DEAD] = -1e3
+            self.online.hidden[layer].bias[list(dead)] = -1e3
         self.target, self.average = copy.deepcopy(self.online), copy.deepcopy(self.online)
         self.step = GradientStep(self.online, self.target, LearnerConfig(), lambda target: target)
         for seed in range(20):  # so that Adam remembers something
@@ -115,21 +116,28 @@ def test_adam_forgets_the_units_that_are_gone_and_them_alone() -> None:
             assert moved[units].max() == 0
 
 
-def test_a_unit_that_is_for_rare_observations_stays() -> None:
-    """It was above 0 once in ten looks."""
-    networks = Networks(layer=0)
-    weight = networks.online.hidden[0].weight
-    unit = DEAD[0]
+def test_a_few_silent_units_stay_as_they_are() -> None:
+    """One of them may be for what has not been seen for long."""
+    networks = Networks(layer=0, dead=DEAD[:4])
+    before = networks.online.hidden[0].weight.clone()
+    networks.look(10)
+    torch.testing.assert_close(networks.online.hidden[0].weight, before)
+
+
+@pytest.mark.parametrize("seen_once", [False, True])
+def test_a_unit_that_is_for_rare_observations_stays(seen_once: bool) -> None:
+    """It was above 0 once in ten looks, or not at all."""
+    networks = Networks(layer=0, dead=[*DEAD, 6])
+    layer, unit = networks.online.hidden[0], DEAD[0]
+    weight = networks.online.get_parameter("hidden.0.weight")
     with torch.no_grad():
         weight[unit] = torch.tensor([1.0, 0.0, 0.0])
-        networks.online.hidden[0].bias[unit] = -10.0
+        layer.bias[unit] = -10.0
     rare = torch.cat((observations(), torch.tensor([[20.0, 0.0, 0.0]])))
     networks.look(4)
-    networks.look(1, rare)
+    networks.look(1, rare if seen_once else None)
     networks.look(5)
-    assert weight[unit].tolist() == [1.0, 0.0, 0.0]
-    networks.look(10)
-    assert weight[unit].tolist() != [1.0, 0.0, 0.0]
+    assert (weight[unit].tolist() == [1.0, 0.0, 0.0]) == seen_once
 
 
 def test_a_network_without_hidden_layers_has_nothing_to_recycle() -> None:
