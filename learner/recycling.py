@@ -50,9 +50,9 @@ class UnitRecycler:
         self._looks += 1
         if self._looks < _LOOKS:
             return
-        for layer, active in enumerate(self._active):
-            units = torch.nonzero(~active).squeeze(1)
-            if len(units) > _MOST_SILENT * len(active):
+        for layer, alive in enumerate(self._active):
+            units = torch.nonzero(~alive).squeeze(1)
+            if len(units) > _MOST_SILENT * len(alive):
                 self._replace(layer, units)
         self._looks, self._active = 0, []
 
