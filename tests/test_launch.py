@@ -70,11 +70,11 @@ def finished_run(tmp_path: Path) -> Path:
         ("--env-args gravity=3", "--env-args gravity=3: "),
         ("--hidden 64 0", "--hidden 64 0: every layer"),
         ("--gamma 1.5", "--gamma 1.5: must lie in [0, 1]"),
-        ("--batch-size 60000", "--batch-size 60000: is larger than --replay-capacity-transitions 50000"),
+        ("--batch-size 600000", "--batch-size 600000: is larger than --replay-capacity-transitions 200000"),
         ("--tolerance-samples 10", "wait for each other for ever"),
         ("--replay-capacity-transitions 1000000000000", "transitions would fit"),
         ("--replay-shards 0", "--replay-shards 0: must be"),
-        ("--replay-shards 60000", "--replay-shards 60000: is more than --replay-capacity-transitions 50000"),
+        ("--replay-shards 600000", "--replay-shards 600000: is more than --replay-capacity-transitions 200000"),
         ("--replay-shards 50000", "--replay-shards 50000: their processes need"),
         ("--envs-per-actor 1000000000", "would fit"),
         ("--run-dir /proc/nowhere", "--run-dir /proc/nowhere: cannot be written"),
@@ -116,7 +116,7 @@ def test_bad_input_gets_one_clear_message_and_exit_code_2(
         ("--env Pendulum-v1", "Discrete"),
         ("--hidden 64 0", "--hidden 64 0: every layer"),
         ("--gamma 1.5", "--gamma 1.5: must lie in [0, 1]"),
-        ("--batch-size 60000", "--batch-size 60000: is larger than --replay-capacity-transitions 50000"),
+        ("--batch-size 600000", "--batch-size 600000: is larger than --replay-capacity-transitions 200000"),
         ("--tolerance-samples 10", "wait for each other for ever"),
         ("--replay-shards 0", "--replay-shards 0: must be"),
         ("--actor 3", "the nearest known option is --actors"),
@@ -224,9 +224,10 @@ def test_every_copy_of_an_environment_gets_arguments_a_wrapper_a_number_and_glob
 
     # The evaluator makes a few copies first to see what they take, and then all anew.
     lines = list({line[0]: line for line in drawn() if line[0] != "104"}.values())
-    assert sorted(int(line[0]) for line in lines) == list(range(104))
+    assert len(lines) in (104, 24)  # where a look takes more than a second, it is played on 20 copies
+    assert sorted(int(line[0]) for line in lines) == list(range(len(lines)))
     for column in list(zip(*lines, strict=True))[1:]:
-        assert len(set(column)) == 104
+        assert len(set(column)) == len(lines)
     evaluated = []
     for _ in range(2):
         file.unlink()
