@@ -18,7 +18,7 @@ from actors.exploration import Exploration
 from actors.n_step import NStepAccumulator
 from actors.policy import QFunction
 from benchmarks.launching import spread
-from common.config import LearnerConfig, NetworkConfig, ReplayConfig
+from common.config import ActorConfig, LearnerConfig, NetworkConfig, ReplayConfig
 from common.environment import VectorEnvironment, probe
 from common.messages import minibatches_per_call
 from common.rows import pack, row_dtype, write
@@ -106,7 +106,7 @@ def _actor_parts(settings: StepParts, rng: np.random.Generator) -> dict[str, Cal
     epsilon = np.full(envs, 0.1, dtype=np.float32)
     observation = vector.observation
     q_values = q_function(observation)
-    exploration = Exploration(envs, environment.action_count, hold_share=0.05, rng=rng)
+    exploration = Exploration(envs, environment.action_count, ActorConfig().epsilon_hold_share, rng)
     action = exploration.actions(q_values, epsilon)
     step = vector.step(action)
     for _ in range(3):  # n steps, until rows are complete
