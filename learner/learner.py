@@ -25,7 +25,7 @@ from common.time_use import ACTIVITIES, TimeUse
 from common.types import EnvironmentSpec, Params, Rows, SampleReply, Transition
 from learner.gradient_step import GradientStep, flatten
 from learner.learner_stats import LearnerStats
-from learner.loss import Minibatch, mean_loss
+from learner.loss import Minibatch, TrustRegion, mean_loss
 from learner.network import QNetwork
 from learner.normalization import Normalizer
 from learner.recycling import UnitRecycler
@@ -199,7 +199,7 @@ class Learner:
     def _update(self, minibatch: Minibatch) -> NDArray[np.float32]:
         """One gradient step on `[B]` rows. Returns |TD error| `[B]`."""
         learning_rate = self._learning_rate()
-        error = self._gradient_step.gradient(minibatch, self._lead())
+        error = self._gradient_step.gradient(minibatch, self._trust_region())
         priority: NDArray[np.float32] = error.abs().cpu().numpy()
         if not np.isfinite(priority).all():
             raise NonFiniteError(self._describe_non_finite(minibatch, error))
@@ -228,16 +228,19 @@ class Learner:
             return config.decayed_learning_rate / done
         return config.learning_rate + done * (config.decayed_learning_rate - config.learning_rate)
 
-    def _lead(self) -> float | None:
-        """How far the online network's values may be above the target's: so many mean rewards, linearly falling to 0.
+    def _trust_region(self) -> TrustRegion | None:
+        """How far online values may be from the target's: so many mean rewards, above linearly falling to 0.
 
-        At first values have to grow, by n rewards and this much at every sync; later overestimation spoils them.
+        At first values have to grow, by n rewards and this much at every sync; later overestimation spoils them. Below
+        it stays: without an end of it all values can sink together, each by what the next one has just lost, faster
+        than any reward is heard.
         """
         config = self._config
         if not config.clipped_double:
             return None
         left = max(0.0, 1.0 - self.learner_steps / config.clip_margin_decay_learner_steps)
-        return left * config.clip_margin * self._mean_abs_reward
+        margin = config.clip_margin * self._mean_abs_reward
+        return TrustRegion(below=margin, above=left * margin)
 
     def _sync_target_and_publish(self) -> None:
         if self._normalizer is not None:

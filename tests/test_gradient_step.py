@@ -12,7 +12,7 @@ from torch import Tensor
 
 from common.config import LearnerConfig, NetworkConfig
 from learner.gradient_step import GradientStep, flatten
-from learner.loss import Minibatch, bellman_target, mean_loss, td_error
+from learner.loss import Minibatch, TrustRegion, bellman_target, mean_loss, td_error
 from learner.network import QNetwork
 
 SPEC = environment_spec(observation_size=3, action_count=4, low=(-2.0,) * 3, high=(2.0, 2.0, float("inf")))
@@ -46,10 +46,10 @@ class SlowTwin:
         self.online, self.target, self._config = online, target, config
         self._optimizer = torch.optim.Adam(online.parameters(), betas=(0.9, config.adam_beta2))
 
-    def step(self, rows: Minibatch, lead: float | None, learning_rate: float) -> Tensor:
+    def step(self, rows: Minibatch, region: TrustRegion | None, learning_rate: float) -> Tensor:
         config = self._config
         q_online_t = self.online(rows.observation_t) if config.double else None
-        target = clamp(bellman_target(rows, self.target(rows.observation_t), q_online_t, lead))
+        target = clamp(bellman_target(rows, self.target(rows.observation_t), q_online_t, region))
         error = td_error(self.online(rows.observation_tm1), rows, target)
         loss = mean_loss(error / self.online.value_scale, config.loss, config.huber_delta)
         for group in self._optimizer.param_groups:
@@ -62,10 +62,12 @@ class SlowTwin:
 
 @pytest.mark.parametrize("hidden", [(16, 8), (16,), ()])
 @pytest.mark.parametrize(("dueling", "scaling"), [(False, "raw"), (True, "raw"), (True, "bounds"), (False, "running")])
-@pytest.mark.parametrize(("double", "lead"), [(False, None), (True, None), (True, 0.0), (True, 0.5)])
+@pytest.mark.parametrize(
+    ("double", "region"), [(False, None), (True, None), (True, TrustRegion(0.5, 0.0)), (True, TrustRegion(2.0, 0.5))]
+)
 @pytest.mark.parametrize("loss", ["huber", "squared"])
 def test_fifty_steps_match_autograd_and_torchs_adam(
-    hidden: tuple[int, ...], dueling: bool, scaling: str, double: bool, lead: float | None, loss: str
+    hidden: tuple[int, ...], dueling: bool, scaling: str, double: bool, region: TrustRegion | None, loss: str
 ) -> None:
     config = LearnerConfig(double=double, loss=loss, huber_delta=1.5)
     online, target = network(hidden, dueling, scaling, seed=1), network(hidden, dueling, scaling, seed=2)
@@ -79,8 +81,8 @@ def test_fifty_steps_match_autograd_and_torchs_adam(
                 each.rescale_values(2.0 / (1 + number / 50), keep=number > 0)
         rows = minibatch(generator)
         learning_rate = 0.01 / (1 + number)
-        wanted_error = twin.step(rows, lead, learning_rate)
-        got_error = fast.gradient(rows, lead)
+        wanted_error = twin.step(rows, region, learning_rate)
+        got_error = fast.gradient(rows, region)
         fast.apply(learning_rate)
         torch.testing.assert_close(got_error, wanted_error, rtol=0, atol=TOLERANCE)
     for (name, got), (_, wanted) in zip(online.named_parameters(), twin.online.named_parameters(), strict=True):
@@ -93,7 +95,7 @@ def test_the_gradient_alone_changes_no_params() -> None:
     online = network((8,), dueling=False, scaling="raw", seed=1)
     step = GradientStep(online, network((8,), dueling=False, scaling="raw", seed=2), LearnerConfig(), clamp)
     before = step.params.clone()
-    step.gradient(minibatch(torch.Generator().manual_seed(3)), lead=0.0)
+    step.gradient(minibatch(torch.Generator().manual_seed(3)), None)
     torch.testing.assert_close(step.params, before, rtol=0, atol=0)
 
 

@@ -110,13 +110,13 @@ def process_and_chunks(actor: Any) -> tuple[int, int]:
 
 
 def kill(actor_id: int, signals: StopSignals | None = None) -> Watch:
-    """The process of this actor once it plays; Ray starts another. With `signals` stops the run once that plays."""
+    """The process of this actor after a while; Ray starts another. With `signals` stops the run once that plays."""
     killed = 0
 
     def watch(actors: dict[int, Any]) -> bool:
         nonlocal killed
         process, chunks = process_and_chunks(actors[actor_id]) if actor_id in actors else (0, 0)
-        if not killed and chunks > 0:
+        if not killed and chunks > ENOUGH_CHUNKS:  # all but one of them arrived
             killed = process
             ray.kill(actors[actor_id], no_restart=False)
             return signals is None
