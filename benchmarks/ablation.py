@@ -20,6 +20,7 @@ VARIANTS = {
     DEFAULTS: "",
     "raw observations": "--observation-scaling raw",
     "raw returns": "--return-scaling raw --huber-delta 5",
+    "Huber's delta stays": "--huber-delta-rise-learner-steps 1000000000",
     "silent units stay": "--no-recycle-units",
     "Adam's beta2 0.999": "--adam-beta2 0.999",
     "half the learning rate": "--learning-rate 2e-3",

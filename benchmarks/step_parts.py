@@ -86,7 +86,9 @@ def _learner_parts(settings: StepParts, rng: np.random.Generator) -> dict[str, C
         torch.mm(one, wide)  # slope of what is below
 
     return {
-        "learner: gradient, from rows to d loss / d params": lambda: step.gradient(minibatch, TrustRegion(5.0, 5.0)),
+        "learner: gradient, from rows to d loss / d params": lambda: step.gradient(
+            minibatch, TrustRegion(5.0, 5.0), 25.0
+        ),
         "  of it the 4 products of the 128x128 layer": products_of_the_128_by_128_layer,
         "learner: Adam": lambda: step.apply(1e-3),
         "learner: running average": lambda: average_params.lerp_(step.params, 0.002),

@@ -151,7 +151,9 @@ class LearnerConfig:
     loss: Literal["huber", "squared"] = "huber"
     """Loss of the TD error."""
     huber_delta: float = 25.0
-    """|TD error| where Huber turns linear, in the unit of return scaling."""
+    """|TD error| where Huber turns linear at first, in the unit of return scaling."""
+    huber_delta_rise_learner_steps: int = 3000
+    """Learner steps in which it rises without end: the loss is the squared one then."""
     return_scaling: Literal["running", "raw"] = "running"
     """running: values in hundredths of the size of returns seen; raw: in the unit of rewards."""
     recycle_units: bool = True
@@ -179,6 +181,7 @@ class LearnerConfig:
         _require_positive_int(
             self, "batch_size", "target_sync_learner_steps", "max_learner_steps", "learner_threads",
             "learning_rate_decay_learner_steps", "clip_margin_decay_learner_steps",
+            "huber_delta_rise_learner_steps",
         )  # fmt: skip
         _require(
             _LEAST_LEARNING_RATE <= self.learning_rate < math.inf,

@@ -121,7 +121,7 @@ class GradientStep:
         self._hidden_layers = len(online.hidden)
         self._steps = torch.zeros((), device=self.params.device)  # where the fused kernel needs it
 
-    def gradient(self, rows: Minibatch, region: TrustRegion | None) -> Tensor:
+    def gradient(self, rows: Minibatch, region: TrustRegion | None, huber_delta: float) -> Tensor:
         """TD errors `[B]`; the gradient of their loss is then ready for `apply`. `region`: see bellman_target.
 
         The loss is that of errors in the network's unit of value, see learner/return_scaling.py.
@@ -136,7 +136,7 @@ class GradientStep:
         error = td_error(q[:size], rows, self._bound(target))
         slope = torch.zeros_like(q[:size])
         in_units = error / self._value_scale
-        slope.scatter_(1, rows.action_tm1[:, None], -loss_slope(in_units, config.loss, config.huber_delta)[:, None])
+        slope.scatter_(1, rows.action_tm1[:, None], -loss_slope(in_units, config.loss, huber_delta)[:, None])
         self._online.backward([features[:size] for features in inputs], slope)
         return error
 

@@ -11,6 +11,7 @@ Run by the driver as a Ray actor: `run` occupies its thread, the rest comes in o
 from __future__ import annotations
 
 import copy
+import math
 import time
 from typing import Protocol
 
@@ -189,7 +190,7 @@ class Learner:
             if self._reached_the_limit():
                 break
         in_units = torch.from_numpy(errors[-1]) / (1.0 if self._return_scaler is None else self._return_scaler.unit)
-        self._loss = mean_loss(in_units, self._config.loss, self._config.huber_delta).item()
+        self._loss = mean_loss(in_units, self._config.loss, self._huber_delta()).item()
         self._trained_priority = np.concatenate(errors)
         self._trained_ids = rows["id"][: len(self._trained_priority)].copy()
         if self._first_step_time is None:
@@ -199,7 +200,7 @@ class Learner:
     def _update(self, minibatch: Minibatch) -> NDArray[np.float32]:
         """One gradient step on `[B]` rows. Returns |TD error| `[B]`."""
         learning_rate = self._learning_rate()
-        error = self._gradient_step.gradient(minibatch, self._trust_region())
+        error = self._gradient_step.gradient(minibatch, self._trust_region(), self._huber_delta())
         priority: NDArray[np.float32] = error.abs().cpu().numpy()
         if not np.isfinite(priority).all():
             raise NonFiniteError(self._describe_non_finite(minibatch, error))
@@ -238,9 +239,22 @@ class Learner:
         config = self._config
         if not config.clipped_double:
             return None
-        left = max(0.0, 1.0 - self.learner_steps / config.clip_margin_decay_learner_steps)
+        left = self._left_of(config.clip_margin_decay_learner_steps)
         margin = config.clip_margin * self._mean_abs_reward
         return TrustRegion(below=margin, above=left * margin)
+
+    def _huber_delta(self) -> float:
+        """Rises from huber_delta without end, as the reciprocal of what falls linearly.
+
+        At first most errors say that values have to grow, and a few that an episode ended: bounded, the few do not
+        outweigh the many. Later a value has to be the mean of what may follow; where outcomes differ by more than
+        delta, as when a card decides a game, Huber's loss leads to nearer the median.
+        """
+        left = self._left_of(self._config.huber_delta_rise_learner_steps)
+        return self._config.huber_delta / left if left else math.inf
+
+    def _left_of(self, learner_steps: int) -> float:
+        return max(0.0, 1.0 - self.learner_steps / learner_steps)
 
     def _sync_target_and_publish(self) -> None:
         if self._normalizer is not None:

@@ -48,6 +48,7 @@ REFUSED: list[tuple[type, str, list[Any]]] = [
     (LearnerConfig, "learner_threads", [0, -1]),
     (LearnerConfig, "learning_rate_decay_learner_steps", [0, -1]),
     (LearnerConfig, "clip_margin_decay_learner_steps", [0, -1]),
+    (LearnerConfig, "huber_delta_rise_learner_steps", [0, -1]),
     (LearnerConfig, "learning_rate", [0, -0.001, 9e-6, INFINITE, NAN]),
     (LearnerConfig, "clip_margin", [-0.1, INFINITE, NAN]),
     (LearnerConfig, "huber_delta", [0, -1.0, INFINITE, NAN]),

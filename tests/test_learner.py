@@ -254,11 +254,31 @@ def test_the_loss_told_is_that_of_the_last_minibatch_of_a_reply(loss: str, expec
         initial_params=constant_arrays([0.0, 0.0], observation_size=1),
         loss=loss,
         huber_delta=1.0,
+        huber_delta_rise_learner_steps=10**9,
         learning_rate=1e-5,
         learning_rate_final=1e-5,
     )
     learning.run(Broadcaster())
     assert learning.stats().loss == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(("rise", "expected"), [(300, -0.5), (10**9, -1 + 0.1 / 3)])
+def test_values_end_at_the_mean_of_what_may_follow_once_hubers_delta_has_risen(rise: int, expected: float) -> None:
+    """Of four games three are lost: -0.5 in the mean. With a delta of 0.1 all along 3 * (Q + 1) balances 0.1."""
+    learning = learner(
+        Reader([sample_reply(rows([1.0, -1.0, -1.0, -1.0]), range(4))] * 900),
+        hidden=(),
+        initial_params=constant_arrays([0.0, 0.0], observation_size=1),
+        huber_delta=0.1,
+        huber_delta_rise_learner_steps=rise,
+        learning_rate=0.02,
+        learning_rate_final=1e-4,
+        target_sync_learner_steps=900,
+        max_learner_steps=900,
+    )
+    learning.run(Broadcaster())
+    q_values = QFunction(learning.newest().arrays)(np.ones((1, 1), dtype=np.float32))
+    assert q_values[0, 0] == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 7])

@@ -55,7 +55,7 @@ class Networks:
         )
 
     def train(self, seed: int) -> None:
-        self.step.gradient(minibatch(seed), None)
+        self.step.gradient(minibatch(seed), None, 25.0)
         self.step.apply(1e-3)
 
     def look(self, times: int, seen: Tensor | None = None) -> None:
@@ -106,7 +106,7 @@ def test_adam_forgets_the_units_that_are_gone_and_them_alone() -> None:
     at_rest = Minibatch(*(torch.zeros_like(column) for column in minibatch(0)))
     for each in (networks, kept):
         before = each.online.hidden[0].weight.clone()
-        each.step.gradient(at_rest, None)
+        each.step.gradient(at_rest, None, 25.0)
         each.step._gradient.zero_()
         each.step.apply(1e-3)
         moved = (each.online.hidden[0].weight - before).abs().sum(dim=1)
