@@ -152,7 +152,7 @@ class LearnerConfig:
     """Loss of the TD error."""
     huber_delta: float = 25.0
     """|TD error| where Huber turns linear at first, in the unit of return scaling."""
-    huber_delta_rise_learner_steps: int = 3000
+    huber_delta_rise_learner_steps: int = 20_000
     """Learner steps in which it rises without end: the loss is the squared one then."""
     return_scaling: Literal["running", "raw"] = "running"
     """running: values in hundredths of the size of returns seen; raw: in the unit of rewards."""
