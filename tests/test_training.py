@@ -253,8 +253,18 @@ def test_truncation_keeps_the_bootstrap_through_the_whole_system(tmp_path: Path)
 
 @pytest.mark.parametrize("env", ["ShortEpisodes-v0", "OddObservations-v0", "Slow-v0"])
 def test_unusual_environments_train(tmp_path: Path, env: str) -> None:
-    steps = {"Slow-v0": 30}.get(env, 1500)
-    summary = train(config(f"environments:{env}", max_env_steps=steps, learning_starts_transitions=20), tmp_path)
+    """A slow one stops after few steps, so there each chunk but the first waits until the learner has sampled."""
+    base = config(f"environments:{env}", max_env_steps=1500, learning_starts_transitions=20)
+    if env == "Slow-v0":
+        base = config(
+            f"environments:{env}",
+            max_env_steps=60,
+            learning_starts_transitions=5,
+            samples_per_insert=64.0,
+            tolerance_samples=640.0,  # of ten rows
+        )
+        base = dataclasses.replace(base, actor=dataclasses.replace(base.actor, chunk_rows=4))
+    summary = train(base, tmp_path)
     assert summary["stopped_by"] == "max_env_steps"
     assert summary["learner_steps"] > 0
     assert summary["solved"] is False
