@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from actors.exploration import Exploration
 from actors.n_step import NStepAccumulator
-from actors.policy import QFunction, epsilon_schedule, not_greedy
+from actors.policy import QFunction, epsilon_schedule, exploration_steps, not_greedy
 from common.config import ActorConfig
 from common.environment import Step, VectorEnvironment
 from common.hearing import Hearing, listening
@@ -118,7 +118,11 @@ class Actor:
         environment_seeds, policy_seeds, streams = seed_sequence(self._seed, "actor", self._id, incarnation).spawn(3)
         envs = self._config.envs_per_actor
         self._exploration = Exploration(
-            envs, self._spec.action_count, self._config.epsilon_hold_share, np.random.default_rng(policy_seeds)
+            envs,
+            self._spec.action_count,
+            self._config.epsilon_hold_share,
+            np.random.default_rng(policy_seeds),
+            self._spec.max_episode_steps,
         )
         # A step completes a row for each environment, and one for each of its start states where its episode ends.
         self._most_rows = self._config.rows_per_chunk + envs * self._config.n_step
@@ -126,7 +130,7 @@ class Actor:
         self._accumulator = NStepAccumulator(self._config.n_step, self._config.gamma, envs, self._spec.observation_size)
         self._episodes = EpisodeRecorder(envs)
         self._versions: deque[int] = deque(maxlen=self._config.n_step)  # acted with in the last n steps
-        self._acked_env_steps = 0
+        self._acked_env_steps = self._acked_terminations = 0
         self._bounds: tuple[NDArray[np.float32], NDArray[np.float32]] | None = (
             np.array(self._spec.observation_low, dtype=np.float32),
             np.array(self._spec.observation_high, dtype=np.float32),
@@ -142,7 +146,7 @@ class Actor:
         """One step of all environments; ships a chunk when it is due. True when the run is ending."""
         assert self._policy is not None
         policy = self._policy
-        epsilon = self._epsilon(self._global_env_steps())
+        epsilon = self._epsilon(self._exploration_steps())
         observation = self._environment.observation
         q_values = policy.q_function(observation)
         action = self._exploration.actions(q_values, epsilon)
@@ -154,6 +158,7 @@ class Actor:
         self._exploration.stepped(step.valid, step.valid & (step.terminated | step.truncated))
         self._keep(self._accumulator.add(observation, action, step, cut), policy.version)
         self._env_steps += int(step.valid.sum())
+        self._terminations += int((step.valid & step.terminated).sum())
         self._episodes.add(step, epsilon, policy.version)
         self._time_use.spent("accumulating")
 
@@ -181,9 +186,11 @@ class Actor:
             heard=self._hearing.lines,
         )
 
-    def _global_env_steps(self) -> float:
-        """The authority's count at the last ack, and since then as if all actors played, as fast as this one."""
-        return self._acked_env_steps + self._env_steps * self._config.actors
+    def _exploration_steps(self) -> float:
+        """By the authority's counts at the last ack, and since then as if all actors played as this one does."""
+        env_steps = self._acked_env_steps + self._env_steps * self._config.actors
+        terminations = self._acked_terminations + self._terminations * self._config.actors
+        return exploration_steps(self._config, env_steps, terminations)
 
     def _keep(self, rows: Transition, version: int) -> None:
         self._versions.append(version)
@@ -212,7 +219,7 @@ class Actor:
         reply = self._replay.add(chunk)
         self._waiting = False
         self._time_use.spent("waiting")
-        self._acked_env_steps = reply.env_steps
+        self._acked_env_steps, self._acked_terminations = reply.env_steps, reply.terminations
         if reply.params is not None:
             self.set_params(reply.params.content)
         self._start_chunk()
@@ -237,7 +244,7 @@ class Actor:
     def _start_chunk(self) -> None:
         self._rows: Rows = np.zeros(self._most_rows, dtype=self._row_dtype)
         self._row_count = 0
-        self._env_steps = 0
+        self._env_steps = self._terminations = 0
         self._oldest_version = _NO_VERSION_YET
         self._chunk_started = self._clock()
 
@@ -262,6 +269,7 @@ class EpisodeRecorder:
                     length_env_steps=self._length[ended],
                     epsilon=epsilon[ended],
                     params_version=np.full(int(ended.sum()), version, dtype=np.int64),
+                    terminated=step.terminated[ended],
                 )
             )
             self._return[ended] = 0.0
@@ -281,5 +289,6 @@ def join_episodes(parts: list[Episodes]) -> Episodes:
             length_env_steps=np.zeros(0, dtype=np.int64),
             epsilon=np.zeros(0, dtype=np.float32),
             params_version=np.zeros(0, dtype=np.int64),
+            terminated=np.zeros(0, dtype=np.bool_),
         )
     return Episodes._make(np.concatenate(column) for column in zip(*parts, strict=True))

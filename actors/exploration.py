@@ -10,6 +10,8 @@ Epsilon stays the share of steps that explore: where holds are long they begin l
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,10 +21,21 @@ _MOST_STEPS = 20
 class Exploration:
     """What the environments of one actor do, step by step."""
 
-    def __init__(self, num_envs: int, action_count: int, hold_share: float, rng: np.random.Generator) -> None:
-        """`hold_share`: the most steps of a hold, as a share of the mean length of episodes so far."""
+    def __init__(
+        self,
+        num_envs: int,
+        action_count: int,
+        hold_share: float,
+        rng: np.random.Generator,
+        time_limit: int | None = None,
+    ) -> None:
+        """`hold_share`: the most steps of a hold, as a share of the mean length of episodes so far.
+
+        `time_limit`: steps of an episode, where something cuts it.
+        """
         self._action_count = action_count
         self._hold_share = hold_share
+        self._longest = math.inf if time_limit is None else time_limit
         self._rng = rng
         self._held = np.zeros(num_envs, dtype=np.int64)  # the action
         self._left = np.zeros(num_envs, dtype=np.int64)  # further steps of it
@@ -53,8 +66,8 @@ class Exploration:
         self._steps += int(valid.sum())
         self._ended += int(ended.sum())
         self._left[ended] = 0
-        mean_length = self._steps / max(1, self._ended)  # likeliest where episodes are still running
-        most = int(min(_MOST_STEPS, max(1.0, self._hold_share * mean_length)))
+        likeliest = self._steps / max(1, self._ended)  # mean length, where episodes are still running
+        most = int(min(_MOST_STEPS, max(1.0, self._hold_share * min(self._longest, likeliest))))
         if most != self.most_steps:
             self._set_most(most)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from common.config import ActorConfig
 
 Float32 = NDArray[np.float32]
+_MOST_WAIT_DECAYS = 2
 
 
 class QFunction:
@@ -64,21 +65,35 @@ def ladder_epsilons(config: ActorConfig, actor_id: int) -> Float32:
 
 
 def epsilon_schedule(config: ActorConfig, actor_id: int) -> Callable[[float], Float32]:
-    """A function from global environment steps t to the epsilons `[envs_per_actor]` of one actor.
+    """A function from t, see exploration_steps, to the epsilons `[envs_per_actor]` of one actor.
 
     Exponential: final + (start - final) * exp(-t / decay).
     """
     if config.epsilon_schedule == "ladder":
         fixed = ladder_epsilons(config, actor_id)
-        return lambda env_steps: fixed
+        return lambda steps: fixed
     final = final_epsilons(config, actor_id)
     fall = np.float32(config.epsilon_start) - final
-    return lambda env_steps: final + fall * np.float32(math.exp(-env_steps / config.decay_env_steps))
+    return lambda steps: final + fall * np.float32(math.exp(-steps / config.decay_env_steps))
 
 
-def mean_epsilon(config: ActorConfig, env_steps: float) -> float:
-    """Over all environments of all actors, for the display and the metrics."""
-    return float(np.mean([epsilon_schedule(config, actor_id)(env_steps) for actor_id in range(config.actors)]))
+def exploration_steps(config: ActorConfig, env_steps: float, terminations: float) -> float:
+    """The time t of the exponential schedule: environment steps, but as long as few episodes terminated it waits.
+
+    Where a success ends an episode and chance finds it seldom, a policy that has learned from none does not look for
+    it either. So the first decay takes `epsilon_wait_terminations` episodes that terminated, of all actors. Some
+    environments have no such end: the wait is at most `_MOST_WAIT_DECAYS` decays.
+    """
+    if config.epsilon_wait_terminations == 0:
+        return env_steps
+    decay = config.decay_env_steps
+    seen = decay * terminations / config.epsilon_wait_terminations
+    return max(min(env_steps, seen), env_steps - _MOST_WAIT_DECAYS * decay)
+
+
+def mean_epsilon(config: ActorConfig, steps: float) -> float:
+    """Over all environments of all actors, for the display and the metrics. `steps`: see exploration_steps."""
+    return float(np.mean([epsilon_schedule(config, actor_id)(steps) for actor_id in range(config.actors)]))
 
 
 def _position(config: ActorConfig, actor_id: int) -> NDArray[np.float64]:

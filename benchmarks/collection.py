@@ -72,7 +72,7 @@ class RingWriter:
     def __init__(self, capacity: int, observation_size: int, seconds: float) -> None:
         self._buffer = ReplayBuffer(capacity, observation_size)
         self._seen = SeenSequences()
-        self._env_steps = 0
+        self._env_steps = self._terminations = 0
         self._seconds = seconds
         self._first_chunk: float | None = None  # when it came
         self._began: tuple[float, int] | None = None  # when the warm-up was over, and what the ring had taken by then
@@ -83,7 +83,8 @@ class RingWriter:
         if self._seen.first_time((chunk.actor_id, chunk.incarnation), chunk.seq):
             self._buffer.insert(chunk.rows)
             self._env_steps += chunk.env_steps
-        return AddReply(env_steps=self._env_steps, held="", stop=self._is_time_up(), params=None)
+            self._terminations += int(chunk.episodes.terminated.sum())
+        return AddReply(self._env_steps, self._terminations, held="", stop=self._is_time_up(), params=None)
 
     def _is_time_up(self) -> bool:
         now, inserted = perf_counter(), self._buffer.inserted

@@ -84,7 +84,7 @@ class _Run:
         capacity = self._config.replay.capacity_transitions
         self._ring = ReplayBuffer(capacity, self._environment.observation_size)
         self._rng = np.random.default_rng(seed_sequence(seed, "replay"))
-        self._inserted = self._sampled = self._env_steps = 0
+        self._inserted = self._sampled = self._env_steps = self._terminations = 0
         self._looks: list[dict[str, Any]] = []
         self._copies = self._environments(settings.episodes)
         self._learner = Learner(
@@ -117,6 +117,7 @@ class _Run:
         self._ring.insert(chunk.rows)
         self._inserted += len(chunk.rows)
         self._env_steps += chunk.env_steps
+        self._terminations += int(chunk.episodes.terminated.sum())
         replay = self._config.replay
         due = replay.samples_per_insert * (self._inserted - replay.learning_starts_transitions)
         while due - self._sampled >= self._rows_per_call:
@@ -125,7 +126,8 @@ class _Run:
         if self._env_steps >= (len(self._looks) + 1) * self._settings.env_steps / self._settings.looks:
             self._looks.append(self._look(newest))
         published = Published(newest.version, time.time(), newest)
-        return AddReply(self._env_steps, "", self._env_steps >= self._settings.env_steps, published)
+        stop = self._env_steps >= self._settings.env_steps
+        return AddReply(self._env_steps, self._terminations, "", stop, published)
 
     def _look(self, params: Params) -> dict[str, Any]:
         limit = StepLimit(self._environment.max_episode_steps)

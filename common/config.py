@@ -65,6 +65,8 @@ class ActorConfig:
     """Exponential: ends are epsilon_end ** (1 - spread) to epsilon_end ** (1 + spread); 0: all the same."""
     epsilon_decay_env_steps: float | None = None
     """Global environment steps to 1/e [12,000; by --max-env-steps where it is below 120,000 or above 500,000]."""
+    epsilon_wait_terminations: int = 10
+    """Exponential: terminated episodes that the first decay waits for, at most two decays; 0: no wait."""
     epsilon_hold_share: float = 0.025
     """Most steps that a random action is held, as a share of an episode's mean length; at most 20."""
     epsilon_ladder_base: float = 0.7
@@ -81,6 +83,8 @@ class ActorConfig:
         _require(0 <= self.gamma <= 1, "gamma", self.gamma, "must lie in [0, 1]")
         for name in ("epsilon_start", "epsilon_end", "epsilon_hold_share"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must lie in [0, 1]")
+        wait = self.epsilon_wait_terminations
+        _require(wait >= 0, "epsilon_wait_terminations", wait, "must be a whole number of at least 0")
         _require(0 <= self.epsilon_spread < 1, "epsilon_spread", self.epsilon_spread, "must lie in [0, 1)")
         if self.epsilon_decay_env_steps is not None:
             _require(

@@ -51,6 +51,7 @@ class Episodes(NamedTuple):
     length_env_steps: NDArray[np.int64]  # [M]
     epsilon: NDArray[np.float32]  # [M], at the episode's last step
     params_version: NDArray[np.int64]  # [M], at the episode's last step
+    terminated: NDArray[np.bool_]  # [M], else it was cut
 
 
 class Chunk(NamedTuple):
@@ -86,6 +87,7 @@ class AddReply(NamedTuple):
     """The ack of a chunk."""
 
     env_steps: int  # of all actors, the authority's count
+    terminations: int  # of all actors: episodes that were not cut
     held: str  # why the ack should be waited for still; "" when the actor may go on
     stop: bool  # the run is ending
     params: Published | None  # the newest, where the actor holds older ones

@@ -58,7 +58,7 @@ class Coordinator:
         self._asking: deque[_Asking] = deque()
         self._held: list[asyncio.Future[None]] = []
         self._stopping = False
-        self._env_steps = 0
+        self._env_steps = self._terminations = 0
         self._actors: dict[int, ActorCounts] = {}
         self._published: Published | None = None
         self._policy_lag = PolicyLag()
@@ -117,6 +117,7 @@ class Coordinator:
         """A snapshot, with the finished episodes from number `after` on; forgets the ones before it."""
         stats = ReplayStats(
             env_steps=self._env_steps,
+            terminations=self._terminations,
             transitions=self._limiter.inserted,
             sampled=self._limiter.sampled,
             chunks=self._policy_lag.chunks,
@@ -138,6 +139,7 @@ class Coordinator:
         self._inserted[facts.shard] += facts.rows
         self._limiter.insert(facts.rows)
         self._env_steps += facts.env_steps
+        self._terminations += int(facts.episodes.terminated.sum())
         before = self._actors.get(facts.actor_id, ActorCounts(0, 0))
         self._actors[facts.actor_id] = ActorCounts(
             env_steps=before.env_steps + facts.env_steps,
@@ -174,7 +176,11 @@ class Coordinator:
     def _ack(self, params_held: int, held: str) -> AddReply:
         newer = self._published is not None and self._published.version > params_held
         return AddReply(
-            env_steps=self._env_steps, held=held, stop=self._stopping, params=self._published if newer else None
+            env_steps=self._env_steps,
+            terminations=self._terminations,
+            held=held,
+            stop=self._stopping,
+            params=self._published if newer else None,
         )
 
     def _answer(self, granted: bool, waiting_for: str) -> Grant:

@@ -30,6 +30,7 @@ class ReplayStats(NamedTuple):
     """What is counted over the whole, and what each shard tells of itself."""
 
     env_steps: int
+    terminations: int  # episodes that were not cut
     transitions: int
     sampled: int
     chunks: int

@@ -37,6 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
+@pytest.fixture(autouse=True)
+def own_niceness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role that is made here does not make this process nicer, and with it the tests and Ray sessions after it."""
+    for module in ("actors.actor", "replay_server.coordinator", "replay_server.shard"):
+        monkeypatch.setattr(f"{module}.be_nice", lambda niceness: None)
+
+
 @pytest.fixture(scope="session")
 def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """An embedded Ray without dashboard, with a home folder of its own for its token."""

@@ -45,13 +45,14 @@ def assert_rows_are(rows: Rows, numbers: Iterable[int]) -> None:
 
 
 def episodes(*returns: float) -> Episodes:
-    """Finished episodes of these returns."""
+    """Finished episodes of these returns; the first, the third, ... terminated, the others were cut."""
     count = len(returns)
     return Episodes(
         episode_return=np.array(returns, dtype=np.float64),
         length_env_steps=np.arange(1, count + 1, dtype=np.int64),
         epsilon=np.full(count, 0.5, dtype=np.float32),
         params_version=np.zeros(count, dtype=np.int64),
+        terminated=np.arange(count) % 2 == 0,
     )
 
 

@@ -59,7 +59,8 @@ def write_run(
     write_config(path)
     folder = RunFolder(path)
     for number, value in enumerate(returns):
-        episodes = Episodes(np.array([value]), np.array([length]), np.array([0.1], dtype=np.float32), np.array([100]))
+        epsilon, version, terminated = np.array([0.1], dtype=np.float32), np.array([100]), np.array([True])
+        episodes = Episodes(np.array([value]), np.array([length]), epsilon, version, terminated)
         folder.add_episodes([EpisodeRows(episodes, 0, 0, length * (number + 1), 100)], number, float(number))
     folder.add_look(look(100, 20.0), 1.0)
     folder.add_look(look(200, 500.0), 1.0)

@@ -97,6 +97,7 @@ class Writer:
         self._stop_after = stop_after
         self._incarnation = incarnation
         self._env_steps = env_steps_of_others
+        self._terminations = 0
         self._at_add = at_add
 
     def add(self, chunk: Chunk) -> AddReply:
@@ -107,13 +108,14 @@ class Writer:
         self._check(columns(chunk.rows))
         count = len(chunk.episodes.episode_return)
         assert [(column.shape, column.dtype.name) for column in chunk.episodes] == [
-            ((count,), "float64"), ((count,), "int64"), ((count,), "float32"), ((count,), "int64"),
+            ((count,), "float64"), ((count,), "int64"), ((count,), "float32"), ((count,), "int64"), ((count,), "bool"),
         ]  # fmt: skip
         self.chunks.append(chunk)
         self._env_steps += chunk.env_steps
         self._at_add()
         stop = self._stop_after is not None and len(self.chunks) >= self._stop_after
-        return AddReply(env_steps=self._env_steps, held="", stop=stop, params=self.published)
+        self._terminations += int(chunk.episodes.terminated.sum())
+        return AddReply(self._env_steps, self._terminations, held="", stop=stop, params=self.published)
 
     def _check(self, rows: Transition) -> None:
         count, size = len(rows.action), self._spec.observation_size
@@ -480,12 +482,31 @@ def test_epsilon_at_a_global_environment_step_is_the_same_for_1_2_and_8_actors()
     assert at_global_step_16 == pytest.approx([np.exp(-16 / 20)] * 3)
 
 
-def test_epsilon_follows_the_count_of_the_ack() -> None:
+def test_epsilon_follows_the_counts_of_the_ack() -> None:
+    """1,000 steps to 1/e, and 10 terminations: the 500 steps of others do not count before as many terminated."""
     settings = config(chunk_rows=1, epsilon_start=1.0, epsilon_end=0.0, epsilon_decay_env_steps=1000)
     actor, replay = started("CountingOneStep-v0", settings, env_steps_of_others=500)
-    for _ in range(3):  # step, reset, step
+    for _ in range(5):  # step, reset, step, reset, step
         actor.step()
-    assert replay.episodes("epsilon") == pytest.approx([1.0, np.exp(-501 / 1000)])
+    assert replay.episodes("epsilon") == pytest.approx([1.0, np.exp(-100 / 1000), np.exp(-200 / 1000)])
+
+
+def test_epsilon_waits_for_terminations_that_the_actor_sees_before_the_ack() -> None:
+    """Episodes of one step in chunks that do not ship: 10 terminations make one decay, unless fewer steps were made."""
+    settings = config(chunk_rows=64, epsilon_start=1.0, epsilon_end=0.0, epsilon_decay_env_steps=5)
+    actor, replay = started("CountingOneStep-v0", settings)
+    for _ in range(64 * 2):
+        actor.step()
+    epsilon = replay.episodes("epsilon")
+    assert epsilon[:8] == pytest.approx(np.exp(-np.array(range(8)) * 5 / 10 / 5))
+
+
+def test_an_episode_that_is_cut_is_no_termination() -> None:
+    actor, replay = started("OneState-v0", config(chunk_rows=4))
+    for _ in range(40):
+        actor.step()
+    assert len(replay.episodes("terminated")) > 4
+    assert not any(replay.episodes("terminated"))
 
 
 def test_the_actor_tells_that_it_waits_while_its_chunk_is_out() -> None:
@@ -501,7 +522,6 @@ def test_run_plays_until_the_ack_says_stop() -> None:
     spec = probe("Counting-v0")
     replay = Writer(spec, stop_after=3, incarnation=5)
     actor = Actor(0, config(chunk_rows=4), spec, HIDDEN, 0)
-    # In a thread of its own, because run raises the niceness of the thread it is in.
     thread = threading.Thread(target=actor.run, args=(5, replay, ParamsOf(params(0, spec))), daemon=True)
     thread.start()
     thread.join(WAIT_SECONDS)

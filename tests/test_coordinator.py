@@ -48,9 +48,9 @@ async def test_a_repeated_chunk_is_counted_once() -> None:
     replay = coordinator()
     sent = facts(0, 3, env_steps=5, finished=episodes(10, 20))
     replies = [await replay.add(sent) for _ in range(3)]
-    assert replies == [AddReply(env_steps=5, held="", stop=False, params=None)] * 3
+    assert replies == [AddReply(env_steps=5, terminations=1, held="", stop=False, params=None)] * 3
     counted = await stats(replay)
-    assert (counted.env_steps, counted.transitions, counted.chunks) == (5, 3, 1)
+    assert (counted.env_steps, counted.terminations, counted.transitions, counted.chunks) == (5, 1, 3, 1)
     assert (await replay.report(0)).episodes.next == 2
 
 
@@ -125,7 +125,7 @@ async def test_the_law_holds_over_all_shards() -> None:
     assert (await stats(replay)).waiting_for == "actors wait for the learner to take 1 more samples"
 
     await replay.grant(1)
-    assert await adding == AddReply(env_steps=0, held="", stop=False, params=None)
+    assert await adding == AddReply(env_steps=0, terminations=0, held="", stop=False, params=None)
     counted = await stats(replay)
     assert (counted.sampled, counted.actors_waiting, counted.waiting_for) == (5, 0, "")
 
@@ -198,7 +198,9 @@ async def test_stop_releases_everybody_who_waits() -> None:
     adding = [await begin(replay.add(facts(0, 20, actor_id=actor_id))) for actor_id in range(3)]
     assert not any(task.done() for task in adding)
     await replay.stop()
-    assert [await task for task in adding] == [AddReply(env_steps=0, held="", stop=True, params=None)] * 3
+    assert [await task for task in adding] == [
+        AddReply(env_steps=0, terminations=0, held="", stop=True, params=None)
+    ] * 3
 
 
 @on_a_loop
@@ -219,7 +221,9 @@ async def test_the_run_ends_at_the_limit_of_environment_steps_of_all_shards() ->
     asking = await begin(replay.grant(4))
     assert not asking.done()
     assert not (await replay.add(facts(0, env_steps=9))).stop  # a repeat does not count
-    assert await replay.add(facts(1, env_steps=1, shard=1)) == AddReply(env_steps=10, held="", stop=True, params=None)
+    assert await replay.add(facts(1, env_steps=1, shard=1)) == AddReply(
+        env_steps=10, terminations=0, held="", stop=True, params=None
+    )
     assert (await asking).stop
 
 

@@ -61,14 +61,18 @@ def test_the_longest_hold_is_a_share_of_an_episode(steps: int, hold_share: float
     assert with_episodes_of(steps, hold_share=hold_share).most_steps == most
 
 
-def test_what_running_episodes_have_counts_before_the_first_has_ended() -> None:
-    exploring = exploration(num_envs=4, hold_share=0.05)
+@pytest.mark.parametrize(("time_limit", "most"), [(None, 10), (100, 5), (1000, 10)])
+def test_before_the_first_episode_has_ended_holds_go_by_what_ran_but_not_beyond_the_time_limit(
+    time_limit: int | None, most: int
+) -> None:
+    """4 environments with 50 steps each: as if one episode had run for 200, unless it is cut before."""
+    exploring = Exploration(4, 2, 0.05, np.random.default_rng(3), time_limit)
     for _ in range(50):
         exploring.stepped(np.ones(4, dtype=np.bool_), np.zeros(4, dtype=np.bool_))
-    assert exploring.most_steps == 10
+    assert exploring.most_steps == most
     for _ in range(100):  # resets are no steps
         exploring.stepped(np.zeros(4, dtype=np.bool_), np.zeros(4, dtype=np.bool_))
-    assert exploring.most_steps == 10
+    assert exploring.most_steps == most
     exploring.stepped(np.ones(4, dtype=np.bool_), np.ones(4, dtype=np.bool_))
     assert exploring.most_steps == 2  # 204 steps, 4 episodes
 

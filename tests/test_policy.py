@@ -12,7 +12,7 @@ import torch
 from fakes import random_arrays
 from torch import nn
 
-from actors.policy import QFunction, epsilon_schedule, ladder_epsilons, mean_epsilon, not_greedy
+from actors.policy import QFunction, epsilon_schedule, exploration_steps, ladder_epsilons, mean_epsilon, not_greedy
 from common.config import ActorConfig
 from common.params import layer_shapes
 
@@ -83,6 +83,31 @@ def test_exponential_epsilon_depends_on_global_environment_steps_alone(
         assert epsilon.dtype == np.float32
         assert epsilon.tolist() == pytest.approx([expected] * 2, abs=1e-6)
     assert mean_epsilon(config, env_steps) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("env_steps", "terminations", "expected"),
+    [
+        (0, 0, 0),
+        (3000, 0, 0),  # nothing has terminated yet
+        (3000, 5, 1500),  # half of what one decay of 3,000 takes
+        (3000, 10, 3000),
+        (3000, 1000, 3000),
+        (6000, 0, 0),
+        (6500, 0, 500),  # nothing has terminated for two decays: there may be no such end
+        (6500, 5, 1500),
+        (10_000, 5, 4000),
+    ],
+)
+def test_exploration_waits_for_episodes_that_terminate_but_not_for_ever(
+    env_steps: int, terminations: int, expected: float
+) -> None:
+    assert exploration_steps(exponential(actors=1), env_steps, terminations) == expected
+
+
+def test_exploration_that_need_not_wait_follows_environment_steps() -> None:
+    config = dataclasses.replace(exponential(actors=1), epsilon_wait_terminations=0)
+    assert exploration_steps(config, 3000, 0) == 3000
 
 
 def test_final_epsilons_span_powers_around_the_end_interleaved_over_actors() -> None:

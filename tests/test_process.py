@@ -1,4 +1,4 @@
-"""Whether the process of a run is still there."""
+"""Whether the process of a run is still there, and how nice it is."""
 
 from __future__ import annotations
 
@@ -32,3 +32,17 @@ def test_a_later_process_with_the_same_number_is_another_one() -> None:
 
 def test_nothing_is_known_of_a_process_on_another_host() -> None:
     assert is_there(this_process()._replace(host="elsewhere.example")) is None
+
+
+def test_niceness_is_raised_and_never_lowered() -> None:
+    """In a process of its own, for nobody but root may lower it again."""
+    code = """
+import os
+from common.process import be_nice
+for niceness in (5, 3, 7):
+    be_nice(niceness)
+    print(os.getpriority(os.PRIO_PROCESS, 0))
+"""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert [int(line) for line in printed.split()] == [max(before, niceness) for niceness in (5, 5, 7)]

@@ -93,7 +93,7 @@ SHARD = shard(transitions=500, size=500, capacity=1000, sampled=900, duplicate_c
 def replay_stats(**changes: Any) -> ReplayStats:
     """500 transitions of two actors, after 600 environment steps, in a ring for 1,000."""
     stats = ReplayStats(
-        env_steps=600, transitions=500, sampled=900, chunks=10, missing_chunks=0, policy_lag_mean=3.0,
+        env_steps=600, terminations=5, transitions=500, sampled=900, chunks=10, missing_chunks=0, policy_lag_mean=3.0,
         policy_lag_max=9, policy_lag_recent=4.0, params_delay_median_seconds=0.25, params_delay_p99_seconds=0.5,
         seconds_since_insert=0.0, waiting_for="", actors_waiting=0,
         actors={0: ActorCounts(env_steps=400, episodes=7), 1: ActorCounts(env_steps=200, episodes=0)}, shards=(SHARD,),

@@ -41,6 +41,7 @@ def add_episodes(folder: RunFolder, first: int, count: int) -> None:
         np.full(count, 10),
         np.full(count, 0.1, dtype=np.float32),
         np.full(count, 100),
+        np.full(count, True),
     )
     folder.add_episodes([EpisodeRows(episodes, 0, 0, 10, 100)], first, 1.0)
 

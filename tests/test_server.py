@@ -40,7 +40,7 @@ async def test_a_repeated_chunk_is_inserted_once() -> None:
     replay = server()
     sent = chunk(0, range(3), env_steps=5, finished=episodes(10, 20))
     replies = [await replay.add(sent) for _ in range(3)]
-    assert replies == [AddReply(env_steps=5, held="", stop=False, params=None)] * 3
+    assert replies == [AddReply(env_steps=5, terminations=1, held="", stop=False, params=None)] * 3
     stats = (await replay.report(0)).stats
     assert (stats.env_steps, stats.transitions, stats.replay_size, stats.chunks) == (5, 3, 3, 1)
     assert stats.duplicate_chunks == 2
@@ -64,7 +64,7 @@ async def test_the_ack_of_a_chunk_is_held_while_actors_are_ahead_and_released_wh
     assert (await replay.report(0)).stats.waiting_for == "actors wait for the learner to take 1 more samples"
 
     await replay.sample(request(1))
-    assert await adding == AddReply(env_steps=13, held="", stop=False, params=None)
+    assert await adding == AddReply(env_steps=13, terminations=0, held="", stop=False, params=None)
     stats = (await replay.report(0)).stats
     assert (stats.sampled, stats.actors_waiting, stats.waiting_for) == (5, 0, "")
 
@@ -117,7 +117,9 @@ async def test_the_run_ends_at_the_limit_of_environment_steps() -> None:
     sampling = await begin(replay.sample(request(4)))
     assert not sampling.done()
     assert not (await replay.add(chunk(0, env_steps=9))).stop  # a repeat does not count
-    assert await replay.add(chunk(1, env_steps=1)) == AddReply(env_steps=10, held="", stop=True, params=None)
+    assert await replay.add(chunk(1, env_steps=1)) == AddReply(
+        env_steps=10, terminations=0, held="", stop=True, params=None
+    )
     assert (await sampling).stop
 
 

@@ -14,7 +14,7 @@ from replay_server.request import encode
 from replay_server.shard import ReplayShard
 from replay_server.sharding import shard_of_chunk
 
-ACK = AddReply(env_steps=7, held="", stop=False, params=None)
+ACK = AddReply(env_steps=7, terminations=0, held="", stop=False, params=None)
 
 
 class FakeCoordinator:

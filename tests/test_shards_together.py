@@ -172,7 +172,7 @@ async def test_a_lost_reply_between_shard_and_coordinator_neither_loses_nor_doub
     coordinator, shards = build(config, 4, client)
     for seq in range(6):
         reply = await shards[seq % 2].add(chunk(seq, range(3), env_steps=5))
-        assert reply == AddReply(env_steps=5 * (seq + 1), held="", stop=False, params=None)
+        assert reply == AddReply(env_steps=5 * (seq + 1), terminations=0, held="", stop=False, params=None)
     assert [handle.add.calls for handle in handles] == [9, 9]  # each chunk took three
     counted = (await coordinator.report(0)).stats
     assert (counted.env_steps, counted.transitions, counted.chunks) == (30, 18, 6)

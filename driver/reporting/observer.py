@@ -10,7 +10,7 @@ import numpy as np
 
 from actors.actor import ActorStats
 from actors.evaluator import EvaluatorReport, LooksReply
-from actors.policy import epsilon_schedule
+from actors.policy import epsilon_schedule, exploration_steps
 from common.config import Config
 from common.time_use import ACTIVITIES, column
 from common.types import Kept, Look
@@ -170,16 +170,17 @@ class Observer:
         return None if self.solved else self._reach.at_the_end(self.kept)
 
     def _actor_progress(self, actor_id: int, restarts: int) -> ActorProgress:
-        env_steps, counts = 0, ActorCounts(env_steps=0, episodes=0)
+        steps, counts = 0.0, ActorCounts(env_steps=0, episodes=0)
         if self._replay:
-            env_steps, counts = self._replay.env_steps, self._replay.actors.get(actor_id, counts)
+            steps = exploration_steps(self._config.actor, self._replay.env_steps, self._replay.terminations)
+            counts = self._replay.actors.get(actor_id, counts)
         newest = self._learner.newest_version if self._learner else 0
         return ActorProgress(
             env_steps=counts.env_steps,
             episodes=counts.episodes,
             waiting_seconds=self._actors.waiting_seconds(actor_id),
             restarts=restarts,
-            epsilon=float(epsilon_schedule(self._config.actor, actor_id)(env_steps).mean()),
+            epsilon=float(epsilon_schedule(self._config.actor, actor_id)(steps).mean()),
             params_age_learner_steps=self._actors.params_age_learner_steps(actor_id, newest),
             params_age_seconds=self._actors.params_age_seconds(actor_id),
         )

@@ -65,6 +65,7 @@ def episode_schema() -> Any:
             ("length_env_steps", pa.int64()),
             ("epsilon", pa.float32()),
             ("params_version", pa.int64()),
+            ("terminated", pa.bool_()),
         ]
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from actors.policy import mean_epsilon
+from actors.policy import exploration_steps, mean_epsilon
 from common.config import Config
 from common.time_use import ACTIVITIES, column
 from common.types import Look
@@ -107,7 +107,7 @@ def observe(
         samples_per_insert=samples_per_insert(config, learner_steps, replay.transitions),
         recent_return=counts.recent_return,
         evaluation_return=look.mean if look else None,
-        epsilon=mean_epsilon(config.actor, replay.env_steps),
+        epsilon=mean_epsilon(config.actor, exploration_steps(config.actor, replay.env_steps, replay.terminations)),
         loss=finite(learner.loss) if learner else None,
         mean_q=finite(learner.mean_q) if learner else None,
         q_spread=finite(learner.q_spread) if learner else None,
