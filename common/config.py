@@ -145,11 +145,11 @@ class LearnerConfig:
     double: bool = True
     """Online network picks the action."""
     clipped_double: bool = True
-    """The online network's value counts, as far as it is near the target's."""
+    """The online network's value counts, where the target's is not much lower."""
     clip_margin: float = 1.7
-    """How far below it, and at first above, in mean |rewards| of a transition."""
+    """How much lower at first, in mean |rewards| of a transition."""
     clip_margin_decay_learner_steps: int = 3000
-    """Length of the linear decay to 0 of what is above, learner steps."""
+    """Length of its linear decay to 0, learner steps."""
     bounded_targets: bool = True
     """Bound targets by rewards seen."""
     loss: Literal["huber", "squared"] = "huber"

@@ -26,7 +26,7 @@ from common.time_use import ACTIVITIES, TimeUse
 from common.types import EnvironmentSpec, Params, Rows, SampleReply, Transition
 from learner.gradient_step import GradientStep, flatten
 from learner.learner_stats import LearnerStats
-from learner.loss import Minibatch, TrustRegion, mean_loss
+from learner.loss import Minibatch, mean_loss
 from learner.network import QNetwork
 from learner.normalization import Normalizer
 from learner.recycling import UnitRecycler
@@ -200,7 +200,7 @@ class Learner:
     def _update(self, minibatch: Minibatch) -> NDArray[np.float32]:
         """One gradient step on `[B]` rows. Returns |TD error| `[B]`."""
         learning_rate = self._learning_rate()
-        error = self._gradient_step.gradient(minibatch, self._trust_region(), self._huber_delta())
+        error = self._gradient_step.gradient(minibatch, self._lead(), self._huber_delta())
         priority: NDArray[np.float32] = error.abs().cpu().numpy()
         if not np.isfinite(priority).all():
             raise NonFiniteError(self._describe_non_finite(minibatch, error))
@@ -229,19 +229,16 @@ class Learner:
             return config.decayed_learning_rate / done
         return config.learning_rate + done * (config.decayed_learning_rate - config.learning_rate)
 
-    def _trust_region(self) -> TrustRegion | None:
-        """How far online values may be from the target's: so many mean rewards, above linearly falling to 0.
+    def _lead(self) -> float | None:
+        """How far the online network's values may be above the target's: so many mean rewards, linearly falling to 0.
 
-        At first values have to grow, by n rewards and this much at every sync; later overestimation spoils them. Below
-        it stays: without an end of it all values can sink together, each by what the next one has just lost, faster
-        than any reward is heard.
+        At first values have to grow, by n rewards and this much at every sync; later overestimation spoils them.
         """
         config = self._config
         if not config.clipped_double:
             return None
         left = self._left_of(config.clip_margin_decay_learner_steps)
-        margin = config.clip_margin * self._mean_abs_reward
-        return TrustRegion(below=margin, above=left * margin)
+        return left * config.clip_margin * self._mean_abs_reward
 
     def _huber_delta(self) -> float:
         """Rises from huber_delta without end, as the reciprocal of what falls linearly.
