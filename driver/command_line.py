@@ -169,7 +169,11 @@ def _sections(of: Config | Command) -> dict[str, Any]:
 
 def _about_unknown(argument: str) -> str:
     name = argument.split("=", maxsplit=1)[0].replace("_", "-")
-    sections = [*typing.get_type_hints(Config).values(), Plot, Evaluate, Compare, Status]
+    subcommands = (Plot, Evaluate, Compare, Status)
+    for other in subcommands:
+        if name in {f"--{field.name}" for field in dataclasses.fields(other)}:
+            return f"{argument}: belongs to another command; see launch.py {other.__name__.lower()} --help"
+    sections = [*typing.get_type_hints(Config).values(), *subcommands]
     known = ["--config"]
     known += [f"--{field.name.replace('_', '-')}" for section in sections for field in dataclasses.fields(section)]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
