@@ -28,6 +28,7 @@ VARIANTS = {
     "one step": "--n-step 1",
     "epsilon 0.2 everywhere": "--epsilon-end 0.2 --epsilon-spread 0",
     "random actions of one step": "--epsilon-hold-share 0",
+    "a decay that never waits": "--epsilon-wait-terminations 0",
     "a ring of 50,000": "--replay-capacity-transitions 50000",
 }
 
