@@ -301,7 +301,7 @@ def test_epsilon_is_that_of_each_actor_at_the_global_count(tmp_path: Path, sched
     config = Config(actor=actor, replay=ReplayConfig())
     sink = Sink()
     seen = observer(tmp_path, sink, config)
-    seen.take_replay(report(replay_stats(env_steps=600)), alive=2, restarts=0)
+    seen.take_replay(report(replay_stats(env_steps=600, terminations=10)), alive=2, restarts=0)
     seen.export(alive=2, restarts=[0, 0])
     for actor_id in range(2):
         end = float(final_epsilons(actor, actor_id).mean())
