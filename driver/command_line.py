@@ -167,15 +167,22 @@ def _sections(of: Config | Command) -> dict[str, Any]:
     return {section.name: getattr(of, section.name) for section in dataclasses.fields(Config)}
 
 
+def _options(section: Any) -> list[str]:
+    return [
+        f"--{field.name.replace('_', '-')}"
+        for field in dataclasses.fields(section)
+        if not str(field.type).startswith("Positional")
+    ]
+
+
 def _about_unknown(argument: str) -> str:
     name = argument.split("=", maxsplit=1)[0].replace("_", "-")
     subcommands = (Plot, Evaluate, Compare, Status)
     for other in subcommands:
-        if name in {f"--{field.name}" for field in dataclasses.fields(other)}:
+        if name in _options(other):
             return f"{argument}: belongs to another command; see launch.py {other.__name__.lower()} --help"
     sections = [*typing.get_type_hints(Config).values(), *subcommands]
-    known = ["--config"]
-    known += [f"--{field.name.replace('_', '-')}" for section in sections for field in dataclasses.fields(section)]
+    known = ["--config", *itertools.chain.from_iterable(map(_options, sections))]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     nearest = f"the nearest known option is {near[0]}" if near else "launch.py --help lists what is known"
     return f"{argument}: unknown; {nearest}"

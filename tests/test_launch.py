@@ -80,6 +80,7 @@ def finished_run(tmp_path: Path) -> Path:
         ("--run-dir /proc/nowhere", "--run-dir /proc/nowhere: cannot be written"),
         ("--run-dir /proc/version", "--run-dir /proc/version: is a file"),
         ("--actor 3", "the nearest known option is --actors"),
+        ("--run here", "the nearest known option is --run-dir"),
         ("--output here.png", "--output: belongs to another command; see launch.py plot --help"),
         ("--epsilon-wait-terminations -1", "--epsilon-wait-terminations -1: must be"),
         ("plot", "no run folder given"),
