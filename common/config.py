@@ -16,7 +16,7 @@ from common.messages import minibatches_per_call
 
 _LEAST_LEARNING_RATE = 1e-5
 _RATE_DECAY_LEARNER_STEPS = 40_000  # without a limit of the run
-_CAPACITY_TRANSITIONS = 200_000  # of the newest alone a good policy forgets what failure looks like
+_CAPACITY_TRANSITIONS = 500_000  # a default run: once its first failures are gone, a good policy forgets them
 _CAPACITY_BYTES = 1_000_000_000
 _LEAST_CAPACITY_TRANSITIONS = 50_000
 _EPSILON_DECAY_ENV_STEPS = 12_000.0
@@ -223,7 +223,7 @@ class ReplayConfig:
     """Replay server: the ring and the rate limiter."""
 
     replay_capacity_transitions: int | None = None
-    """Size of the ring; of all shards together [200,000, or fewer of large observations]."""
+    """Size of the ring; of all shards together [500,000, or fewer of large observations]."""
     replay_shards: int = 1
     """Processes that share the ring; above 1 another one coordinates them."""
     learning_starts_transitions: int = 1000

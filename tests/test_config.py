@@ -385,10 +385,10 @@ def test_without_a_limit_decays_are_those_of_the_sections_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("observation_size", "capacity"), [(4, 200_000), (147, 200_000), (1_000, 124_626), (84 * 84 * 3, 50_000)]
+    ("observation_size", "capacity"), [(4, 500_000), (147, 500_000), (1_000, 124_626), (84 * 84 * 3, 50_000)]
 )
 def test_the_ring_holds_fewer_large_observations(observation_size: int, capacity: int) -> None:
-    """As many as take a GB, but no less than 50,000 and no more than 200,000."""
+    """As many as take a GB, but no less than 50,000 and no more than 500,000."""
     assert resolve(Config(), observation_size).replay.replay_capacity_transitions == capacity
     assert resolve(Config(), observation_size).replay.capacity_transitions == capacity
     asked = Config(replay=ReplayConfig(replay_capacity_transitions=777))

@@ -154,7 +154,7 @@ def test_a_run_to_its_limit_leaves_every_file_in_readable_form(tmp_path: Path) -
     assert summary["target_syncs"] == summary["learner_steps"] // 30
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     saved = json.loads((tmp_path / "config.json").read_text())
-    assert saved["settings"]["replay_capacity_transitions"] == 200_000
+    assert saved["settings"]["replay_capacity_transitions"] == 500_000
     assert "tolerance_samples" in saved["filled_in"]
     episodes = pq.read_table(tmp_path / "episodes.parquet").to_pylist()
     assert len(episodes) == summary["episodes"] > 0
