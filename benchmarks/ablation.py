@@ -20,6 +20,8 @@ VARIANTS = {
     DEFAULTS: "",
     "raw observations": "--observation-scaling raw",
     "raw returns": "--return-scaling raw --huber-delta 5",
+    "clipped double stays": "--clip-fade-learner-steps 1000000000",
+    "plain double DQN": "--no-clipped-double",
     "Huber's delta stays": "--huber-delta-rise-learner-steps 1000000000",
     "silent units stay": "--no-recycle-units",
     "Adam's beta2 0.999": "--adam-beta2 0.999",

@@ -25,7 +25,7 @@ from common.rows import pack, row_dtype, write
 from common.types import Transition
 from driver import ray_environment
 from learner.gradient_step import GradientStep, flatten
-from learner.loss import Minibatch
+from learner.loss import Clip, Minibatch
 from learner.network import QNetwork
 from learner.value_range import ValueRange
 from replay_server.buffer import ReplayBuffer
@@ -86,7 +86,7 @@ def _learner_parts(settings: StepParts, rng: np.random.Generator) -> dict[str, C
         torch.mm(one, wide)  # slope of what is below
 
     return {
-        "learner: gradient, from rows to d loss / d params": lambda: step.gradient(minibatch, 5.0, 25.0),
+        "learner: gradient, from rows to d loss / d params": lambda: step.gradient(minibatch, Clip(5.0), 25.0),
         "  of it the 4 products of the 128x128 layer": products_of_the_128_by_128_layer,
         "learner: Adam": lambda: step.apply(1e-3),
         "learner: running average": lambda: average_params.lerp_(step.params, 0.002),

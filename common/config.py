@@ -16,6 +16,7 @@ from common.messages import minibatches_per_call
 
 _LEAST_LEARNING_RATE = 1e-5
 _RATE_DECAY_LEARNER_STEPS = 40_000  # without a limit of the run
+_CLIP_FADE_SHARE = 1 / 8  # of the run: early values that grow too high cost most, later those that stay too low
 _CAPACITY_TRANSITIONS = 500_000  # a default run: once its first failures are gone, a good policy forgets them
 _CAPACITY_BYTES = 1_000_000_000
 _LEAST_CAPACITY_TRANSITIONS = 50_000
@@ -150,6 +151,8 @@ class LearnerConfig:
     """How much lower at first, in mean |rewards| of a transition."""
     clip_margin_decay_learner_steps: int = 3000
     """Length of its linear decay to 0, learner steps."""
+    clip_fade_learner_steps: int | None = None
+    """Learner steps in which clipped double fades into double DQN [1/8 of the run's; 5,000 without limits]."""
     bounded_targets: bool = True
     """Bound targets by rewards seen."""
     loss: Literal["huber", "squared"] = "huber"
@@ -184,7 +187,7 @@ class LearnerConfig:
     def __post_init__(self) -> None:
         _require_positive_int(
             self, "batch_size", "target_sync_learner_steps", "max_learner_steps", "learner_threads",
-            "learning_rate_decay_learner_steps", "clip_margin_decay_learner_steps",
+            "learning_rate_decay_learner_steps", "clip_margin_decay_learner_steps", "clip_fade_learner_steps",
             "huber_delta_rise_learner_steps",
         )  # fmt: skip
         _require(
@@ -209,6 +212,12 @@ class LearnerConfig:
         """learning_rate_decay_learner_steps, or else that of a run without a limit."""
         given = self.learning_rate_decay_learner_steps
         return _RATE_DECAY_LEARNER_STEPS if given is None else given
+
+    @property
+    def fade_learner_steps(self) -> int:
+        """clip_fade_learner_steps, or else that of a run without a limit."""
+        given = self.clip_fade_learner_steps
+        return int(_CLIP_FADE_SHARE * _RATE_DECAY_LEARNER_STEPS) if given is None else given
 
     @property
     def decayed_learning_rate(self) -> float:
@@ -427,6 +436,7 @@ def resolve(config: Config, observation_size: int) -> Config:
             config.learner,
             learning_rate_final=config.learner.decayed_learning_rate,
             learning_rate_decay_learner_steps=_rate_decay(config),
+            clip_fade_learner_steps=_clip_fade(config),
         ),
         replay=dataclasses.replace(
             config.replay,
@@ -451,6 +461,13 @@ def _rate_decay(config: Config) -> int:
     if config.learner.learning_rate_decay_learner_steps is not None or steps is None:
         return config.learner.decay_learner_steps
     return steps
+
+
+def _clip_fade(config: Config) -> int:
+    steps = run_learner_steps(config)
+    if config.learner.clip_fade_learner_steps is not None or steps is None:
+        return config.learner.fade_learner_steps
+    return max(1, int(_CLIP_FADE_SHARE * steps))
 
 
 def _capacity(config: Config, observation_size: int) -> int:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from common.config import LearnerConfig
-from learner.loss import Minibatch, bellman_target, loss_slope, td_error
+from learner.loss import Clip, Minibatch, bellman_target, loss_slope, td_error
 from learner.network import QNetwork
 
 _BETA1, _EPSILON = 0.9, 1e-8  # torch's defaults
@@ -121,8 +121,8 @@ class GradientStep:
         self._hidden_layers = len(online.hidden)
         self._steps = torch.zeros((), device=self.params.device)  # where the fused kernel needs it
 
-    def gradient(self, rows: Minibatch, lead: float | None, huber_delta: float) -> Tensor:
-        """TD errors `[B]`; the gradient of their loss is then ready for `apply`. `lead`: see bellman_target.
+    def gradient(self, rows: Minibatch, clip: Clip | None, huber_delta: float) -> Tensor:
+        """TD errors `[B]`; the gradient of their loss is then ready for `apply`. `clip`: see bellman_target.
 
         The loss is that of errors in the network's unit of value, see learner/return_scaling.py.
         """
@@ -132,7 +132,7 @@ class GradientStep:
             torch.cat((rows.observation_tm1, rows.observation_t)) if double else rows.observation_tm1
         )
         _, q_target_t = self._target.forward(rows.observation_t)
-        target = bellman_target(rows, q_target_t, q[size:] if double else None, lead)
+        target = bellman_target(rows, q_target_t, q[size:] if double else None, clip)
         error = td_error(q[:size], rows, self._bound(target))
         slope = torch.zeros_like(q[:size])
         in_units = error / self._value_scale

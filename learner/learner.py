@@ -26,7 +26,7 @@ from common.time_use import ACTIVITIES, TimeUse
 from common.types import EnvironmentSpec, Params, Rows, SampleReply, Transition
 from learner.gradient_step import GradientStep, flatten
 from learner.learner_stats import LearnerStats
-from learner.loss import Minibatch, mean_loss
+from learner.loss import Clip, Minibatch, mean_loss
 from learner.network import QNetwork
 from learner.normalization import Normalizer
 from learner.recycling import UnitRecycler
@@ -200,7 +200,7 @@ class Learner:
     def _update(self, minibatch: Minibatch) -> NDArray[np.float32]:
         """One gradient step on `[B]` rows. Returns |TD error| `[B]`."""
         learning_rate = self._learning_rate()
-        error = self._gradient_step.gradient(minibatch, self._lead(), self._huber_delta())
+        error = self._gradient_step.gradient(minibatch, self._clip(), self._huber_delta())
         priority: NDArray[np.float32] = error.abs().cpu().numpy()
         if not np.isfinite(priority).all():
             raise NonFiniteError(self._describe_non_finite(minibatch, error))
@@ -229,16 +229,19 @@ class Learner:
             return config.decayed_learning_rate / done
         return config.learning_rate + done * (config.decayed_learning_rate - config.learning_rate)
 
-    def _lead(self) -> float | None:
-        """How far the online network's values may be above the target's: so many mean rewards, linearly falling to 0.
+    def _clip(self) -> Clip | None:
+        """The online network's lead is so many mean rewards, linearly falling to 0; and what comes of it fades.
 
-        At first values have to grow, by n rewards and this much at every sync; later overestimation spoils them.
+        At first values have to grow, by n rewards and this much at every sync. Then overestimation spoils them, and
+        the lower of two values does not. In the end it would be a little too low wherever learning is noisy, so that
+        a path along a cliff looks worse than a detour.
         """
         config = self._config
         if not config.clipped_double:
             return None
         left = self._left_of(config.clip_margin_decay_learner_steps)
-        return left * config.clip_margin * self._mean_abs_reward
+        lead = left * config.clip_margin * self._mean_abs_reward
+        return Clip(lead, self._left_of(config.fade_learner_steps))
 
     def _huber_delta(self) -> float:
         """Rises from huber_delta without end, as the reciprocal of what falls linearly.

@@ -48,6 +48,7 @@ REFUSED: list[tuple[type, str, list[Any]]] = [
     (LearnerConfig, "learner_threads", [0, -1]),
     (LearnerConfig, "learning_rate_decay_learner_steps", [0, -1]),
     (LearnerConfig, "clip_margin_decay_learner_steps", [0, -1]),
+    (LearnerConfig, "clip_fade_learner_steps", [0, -1]),
     (LearnerConfig, "huber_delta_rise_learner_steps", [0, -1]),
     (LearnerConfig, "learning_rate", [0, -0.001, 9e-6, INFINITE, NAN]),
     (LearnerConfig, "clip_margin", [-0.1, INFINITE, NAN]),
@@ -329,6 +330,7 @@ def test_resolving_changes_nothing_else() -> None:
             config.learner,
             learning_rate_final=config.learner.decayed_learning_rate,
             learning_rate_decay_learner_steps=resolved.learner.learning_rate_decay_learner_steps,
+            clip_fade_learner_steps=resolved.learner.clip_fade_learner_steps,
         ),
         replay=dataclasses.replace(
             config.replay,
@@ -380,6 +382,12 @@ def test_the_limit_that_ends_a_run_first_counts_for_the_rates_decay() -> None:
     assert decays(5_000_000, samples_per_insert=320.0)[0] == pytest.approx(10 * by_env_steps[0], rel=0.01)
 
 
+@pytest.mark.parametrize(("max_env_steps", "expected"), [(1, 1), (101_000, 3125), (501_000, 15_625), (None, 5000)])
+def test_clipped_double_fades_within_an_eighth_of_the_run(max_env_steps: int | None, expected: int) -> None:
+    resolved = resolve(Config(replay=ReplayConfig(max_env_steps=max_env_steps)), observation_size=4)
+    assert resolved.learner.clip_fade_learner_steps == expected
+
+
 def test_without_a_limit_decays_are_those_of_the_sections_alone() -> None:
     assert decays(None) == (LearnerConfig().decay_learner_steps, ActorConfig().decay_env_steps)
 
@@ -399,8 +407,9 @@ def test_the_ring_holds_fewer_large_observations(observation_size: int, capacity
 def test_decays_that_were_asked_for_are_kept(max_env_steps: int | None) -> None:
     config = Config(
         actor=ActorConfig(epsilon_decay_env_steps=777.0),
-        learner=LearnerConfig(learning_rate_decay_learner_steps=888),
+        learner=LearnerConfig(learning_rate_decay_learner_steps=888, clip_fade_learner_steps=999),
         replay=ReplayConfig(max_env_steps=max_env_steps),
     )
     resolved = resolve(config, observation_size=4)
     assert (resolved.actor.decay_env_steps, resolved.learner.decay_learner_steps) == (777.0, 888)
+    assert resolved.learner.fade_learner_steps == 999

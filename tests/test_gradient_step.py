@@ -12,7 +12,7 @@ from torch import Tensor
 
 from common.config import LearnerConfig, NetworkConfig
 from learner.gradient_step import GradientStep, flatten
-from learner.loss import Minibatch, bellman_target, mean_loss, td_error
+from learner.loss import Clip, Minibatch, bellman_target, mean_loss, td_error
 from learner.network import QNetwork
 
 SPEC = environment_spec(observation_size=3, action_count=4, low=(-2.0,) * 3, high=(2.0, 2.0, float("inf")))
@@ -46,10 +46,10 @@ class SlowTwin:
         self.online, self.target, self._config = online, target, config
         self._optimizer = torch.optim.Adam(online.parameters(), betas=(0.9, config.adam_beta2))
 
-    def step(self, rows: Minibatch, lead: float | None, huber_delta: float, learning_rate: float) -> Tensor:
+    def step(self, rows: Minibatch, clip: Clip | None, huber_delta: float, learning_rate: float) -> Tensor:
         config = self._config
         q_online_t = self.online(rows.observation_t) if config.double else None
-        target = clamp(bellman_target(rows, self.target(rows.observation_t), q_online_t, lead))
+        target = clamp(bellman_target(rows, self.target(rows.observation_t), q_online_t, clip))
         error = td_error(self.online(rows.observation_tm1), rows, target)
         loss = mean_loss(error / self.online.value_scale, config.loss, huber_delta)
         for group in self._optimizer.param_groups:
@@ -62,10 +62,10 @@ class SlowTwin:
 
 @pytest.mark.parametrize("hidden", [(16, 8), (16,), ()])
 @pytest.mark.parametrize(("dueling", "scaling"), [(False, "raw"), (True, "raw"), (True, "bounds"), (False, "running")])
-@pytest.mark.parametrize(("double", "lead"), [(False, None), (True, None), (True, 0.0), (True, 0.5)])
+@pytest.mark.parametrize(("double", "clip"), [(False, None), (True, None), (True, Clip(0.0)), (True, Clip(0.5, 0.7))])
 @pytest.mark.parametrize("loss", ["huber", "squared"])
 def test_fifty_steps_match_autograd_and_torchs_adam(
-    hidden: tuple[int, ...], dueling: bool, scaling: str, double: bool, lead: float | None, loss: str
+    hidden: tuple[int, ...], dueling: bool, scaling: str, double: bool, clip: Clip | None, loss: str
 ) -> None:
     config = LearnerConfig(double=double, loss=loss)
     online, target = network(hidden, dueling, scaling, seed=1), network(hidden, dueling, scaling, seed=2)
@@ -80,8 +80,8 @@ def test_fifty_steps_match_autograd_and_torchs_adam(
         rows = minibatch(generator)
         learning_rate = 0.01 / (1 + number)
         huber_delta = 1.5 if number < 40 else float("inf")
-        wanted_error = twin.step(rows, lead, huber_delta, learning_rate)
-        got_error = fast.gradient(rows, lead, huber_delta)
+        wanted_error = twin.step(rows, clip, huber_delta, learning_rate)
+        got_error = fast.gradient(rows, clip, huber_delta)
         fast.apply(learning_rate)
         torch.testing.assert_close(got_error, wanted_error, rtol=0, atol=TOLERANCE)
     for (name, got), (_, wanted) in zip(online.named_parameters(), twin.online.named_parameters(), strict=True):

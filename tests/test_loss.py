@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from learner.loss import Minibatch, bellman_target, loss_slope, mean_loss, td_error
+from learner.loss import Clip, Minibatch, bellman_target, loss_slope, mean_loss, td_error
 
 # Q(x) = x @ matrix, [observation, action]; observations are one-hot, so a row is the Q-values of a state.
 ONLINE = [[1.0, 2.0], [5.0, 3.0]]  # state 0, state 1
@@ -14,12 +14,12 @@ TARGET = [[8.0, 9.0], [7.0, 20.0]]
 STATE = torch.eye(2)
 
 
-KINDS = [(False, None), (True, None), (True, 0.0), (True, 0.5)]  # double, lead
+KINDS = [(False, None), (True, None), (True, Clip(0.0)), (True, Clip(0.5, 0.7))]  # double, clip
 
 
 def error_of(
     double: bool,
-    lead: float | None = None,
+    clip: Clip | None = None,
     reward: float = 1.0,
     discount: float = 0.5,
     online: Tensor | None = None,
@@ -33,18 +33,18 @@ def error_of(
         discount_t=torch.tensor([discount]),
         observation_t=STATE[1:],
     )
-    return error_of_rows(double, lead, rows, online, target)
+    return error_of_rows(double, clip, rows, online, target)
 
 
 def error_of_rows(
-    double: bool, lead: float | None, rows: Minibatch, online: Tensor | None = None, target: Tensor | None = None
+    double: bool, clip: Clip | None, rows: Minibatch, online: Tensor | None = None, target: Tensor | None = None
 ) -> Tensor:
     """TD errors of any rows, with the two matrices above unless others are given."""
     online_q = torch.tensor(ONLINE) if online is None else online
     target_q = torch.tensor(TARGET) if target is None else target
 
     q_online_t = rows.observation_t @ online_q if double else None
-    target = bellman_target(rows, rows.observation_t @ target_q, q_online_t, lead)
+    target = bellman_target(rows, rows.observation_t @ target_q, q_online_t, clip)
     return td_error(rows.observation_tm1 @ online_q, rows, target)
 
 
@@ -60,35 +60,43 @@ def test_with_double_the_online_network_picks_and_the_target_network_values() ->
 
 def test_with_a_lead_of_0_the_lower_of_both_networks_values_what_the_online_network_picks() -> None:
     """Action 0 at min(5, 7): 1 + 0.5 * 5 - 2 = 1.5. Where the target network says 4: 1 + 0.5 * 4 - 2 = 1."""
-    assert error_of(double=True, lead=0.0).tolist() == [1.5]
+    assert error_of(double=True, clip=Clip(0.0)).tolist() == [1.5]
     pessimistic_target = torch.tensor([[8.0, 9.0], [4.0, 20.0]])
-    assert error_of(double=True, lead=0.0, target=pessimistic_target).tolist() == [1.0]
+    assert error_of(double=True, clip=Clip(0.0), target=pessimistic_target).tolist() == [1.0]
 
 
 @pytest.mark.parametrize(("lead", "expected"), [(0.4, 1.2), (1.0, 1.5), (100.0, 1.5)])
 def test_the_online_network_values_as_far_as_its_lead_goes(lead: float, expected: float) -> None:
     """Action 0 at 5, where the target network says 4: 1 + 0.5 * min(5, 4 + lead) - 2."""
     pessimistic_target = torch.tensor([[8.0, 9.0], [4.0, 20.0]])
-    got = error_of(double=True, lead=lead, target=pessimistic_target)
+    got = error_of(double=True, clip=Clip(lead), target=pessimistic_target)
     assert got.tolist() == pytest.approx([expected])
 
 
 def test_a_lead_does_not_lift_what_the_online_network_thinks_worse() -> None:
-    assert error_of(double=True, lead=3.0).tolist() == [1.5]  # 5 it says, 7 the target network
+    assert error_of(double=True, clip=Clip(3.0)).tolist() == [1.5]  # 5 it says, 7 the target network
 
 
-def test_a_lead_means_nothing_without_double() -> None:
-    assert error_of(double=False, lead=0.0).tolist() == error_of(double=False).tolist()
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 1.5), (0.5, 2.0), (0.0, 2.5)])
+def test_with_a_smaller_share_it_is_more_of_double_dqn(share: float, expected: float) -> None:
+    """Action 0, 5 the online network says and 7 the target network: 1 + 0.5 * (7 - 2 * share) - 2."""
+    assert error_of(double=True, clip=Clip(0.0, share)).tolist() == [expected]
 
 
-@pytest.mark.parametrize(("double", "lead"), KINDS)
-def test_a_discount_of_0_cuts_the_bootstrap(double: bool, lead: float | None) -> None:
-    assert error_of(double, lead, discount=0.0).tolist() == [-1.0]  # 1 - 2
+def test_a_clip_means_nothing_without_double() -> None:
+    assert error_of(double=False, clip=Clip(0.0)).tolist() == error_of(double=False).tolist()
 
 
-@pytest.mark.parametrize(("double", "lead", "expected"), [(False, None, 9.0), (True, None, 2.5), (True, 0.0, 1.5)])
-def test_each_row_has_its_own_error(double: bool, lead: float | None, expected: float) -> None:
-    """From state 1 by action 0 to state 0, where both prefer action 1: 3 + 9 - 5 = 7, with a lead 3 + 2 - 5 = 0."""
+@pytest.mark.parametrize(("double", "clip"), KINDS)
+def test_a_discount_of_0_cuts_the_bootstrap(double: bool, clip: Clip | None) -> None:
+    assert error_of(double, clip, discount=0.0).tolist() == [-1.0]  # 1 - 2
+
+
+@pytest.mark.parametrize(
+    ("double", "clip", "expected"), [(False, None, 9.0), (True, None, 2.5), (True, Clip(0.0), 1.5)]
+)
+def test_each_row_has_its_own_error(double: bool, clip: Clip | None, expected: float) -> None:
+    """From state 1 by action 0 to state 0, where both prefer action 1: 3 + 9 - 5 = 7, clipped 3 + 2 - 5 = 0."""
     rows = Minibatch(
         observation_tm1=STATE,
         action_tm1=torch.tensor([1, 0]),
@@ -96,24 +104,24 @@ def test_each_row_has_its_own_error(double: bool, lead: float | None, expected: 
         discount_t=torch.tensor([0.5, 1.0]),
         observation_t=STATE.flip(0),
     )
-    assert error_of_rows(double, lead, rows).tolist() == [expected, 7.0 if lead is None else 0.0]
+    assert error_of_rows(double, clip, rows).tolist() == [expected, 7.0 if clip is None else 0.0]
 
 
-@pytest.mark.parametrize(("double", "lead"), KINDS)
-def test_no_gradient_goes_through_the_target(double: bool, lead: float | None) -> None:
+@pytest.mark.parametrize(("double", "clip"), KINDS)
+def test_no_gradient_goes_through_the_target(double: bool, clip: Clip | None) -> None:
     """d error / d q_online(state 0, action 1) = -1, and nothing else moves."""
     online = torch.tensor(ONLINE, requires_grad=True)
     target = torch.tensor(TARGET, requires_grad=True)
-    error_of(double, lead, online=online, target=target).sum().backward()
+    error_of(double, clip, online=online, target=target).sum().backward()
     assert target.grad is None
     assert online.grad is not None
     assert online.grad.tolist() == [[0.0, -1.0], [0.0, 0.0]]
 
 
-@pytest.mark.parametrize(("double", "lead"), KINDS)
-def test_no_gradient_goes_through_the_target_when_both_networks_are_one(double: bool, lead: float | None) -> None:
+@pytest.mark.parametrize(("double", "clip"), KINDS)
+def test_no_gradient_goes_through_the_target_when_both_networks_are_one(double: bool, clip: Clip | None) -> None:
     both = torch.tensor(ONLINE, requires_grad=True)
-    error_of(double, lead, online=both, target=both).sum().backward()
+    error_of(double, clip, online=both, target=both).sum().backward()
     assert both.grad is not None
     assert both.grad.tolist() == [[0.0, -1.0], [0.0, 0.0]]
 
