@@ -16,7 +16,6 @@ from common.messages import minibatches_per_call
 
 _LEAST_LEARNING_RATE = 1e-5
 _RATE_DECAY_LEARNER_STEPS = 40_000  # without a limit of the run
-_CLIP_FADE_SHARE = 1 / 8  # of the run: early values that grow too high cost most, later those that stay too low
 _CAPACITY_TRANSITIONS = 500_000  # a default run: once its first failures are gone, a good policy forgets them
 _CAPACITY_BYTES = 1_000_000_000
 _LEAST_CAPACITY_TRANSITIONS = 50_000
@@ -152,7 +151,7 @@ class LearnerConfig:
     clip_margin_decay_learner_steps: int = 3000
     """Length of its linear decay to 0, learner steps."""
     clip_fade_learner_steps: int | None = None
-    """Learner steps in which clipped double fades into double DQN [1/8 of the run's; 5,000 without limits]."""
+    """Learner steps in which clipped double fades into double DQN [1/8 of the rate's decay]."""
     bounded_targets: bool = True
     """Bound targets by rewards seen."""
     loss: Literal["huber", "squared"] = "huber"
@@ -215,9 +214,9 @@ class LearnerConfig:
 
     @property
     def fade_learner_steps(self) -> int:
-        """clip_fade_learner_steps, or else that of a run without a limit."""
+        """clip_fade_learner_steps, or else 1/8 of the learning rate's decay."""
         given = self.clip_fade_learner_steps
-        return int(_CLIP_FADE_SHARE * _RATE_DECAY_LEARNER_STEPS) if given is None else given
+        return max(1, self.decay_learner_steps // 8) if given is None else given
 
     @property
     def decayed_learning_rate(self) -> float:
@@ -425,6 +424,11 @@ def resolve(config: Config, observation_size: int) -> Config:
         f"learner and actors could wait for each other for ever: twice the tolerance must be at least the "
         f"{rows} samples of one call; use {math.ceil(rows / 2)} or more",
     )
+    learner = dataclasses.replace(
+        config.learner,
+        learning_rate_final=config.learner.decayed_learning_rate,
+        learning_rate_decay_learner_steps=_rate_decay(config),
+    )
     return dataclasses.replace(
         config,
         actor=dataclasses.replace(
@@ -432,12 +436,7 @@ def resolve(config: Config, observation_size: int) -> Config:
             chunk_rows=config.actor.rows_per_chunk,
             epsilon_decay_env_steps=_epsilon_decay(config),
         ),
-        learner=dataclasses.replace(
-            config.learner,
-            learning_rate_final=config.learner.decayed_learning_rate,
-            learning_rate_decay_learner_steps=_rate_decay(config),
-            clip_fade_learner_steps=_clip_fade(config),
-        ),
+        learner=dataclasses.replace(learner, clip_fade_learner_steps=learner.fade_learner_steps),
         replay=dataclasses.replace(
             config.replay,
             tolerance_samples=float(tolerance),
@@ -461,13 +460,6 @@ def _rate_decay(config: Config) -> int:
     if config.learner.learning_rate_decay_learner_steps is not None or steps is None:
         return config.learner.decay_learner_steps
     return steps
-
-
-def _clip_fade(config: Config) -> int:
-    steps = run_learner_steps(config)
-    if config.learner.clip_fade_learner_steps is not None or steps is None:
-        return config.learner.fade_learner_steps
-    return max(1, int(_CLIP_FADE_SHARE * steps))
 
 
 def _capacity(config: Config, observation_size: int) -> int:

@@ -44,9 +44,9 @@ def bellman_target(rows: Minibatch, q_target_t: Tensor, q_online_t: Tensor | Non
         q_t = q_target_t.max(dim=1).values
     else:
         best = q_online_t.argmax(dim=1, keepdim=True)
-        if clip is not None and clip.share > 0:
-            q_target_t = q_target_t + clip.share * (q_online_t - q_target_t).clamp(max=clip.lead)
         q_t = q_target_t.gather(1, best).squeeze(1)
+        if clip is not None and clip.share > 0:
+            q_t += clip.share * (q_online_t.gather(1, best).squeeze(1) - q_t).clamp(max=clip.lead)
     return rows.reward_t + rows.discount_t * q_t
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from driver.embedded.workers.handle import worker_template
 _HERE = str(Path(__file__).parent)  # of environments.py, which runs name in --env
 sys.path.insert(0, _HERE)
 os.environ["PYTHONPATH"] = _HERE
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup: what tests start would ignore it too, as it should
+    signal.signal(signal.SIGHUP, lambda number, frame: None)  # a handler is not inherited, and this process goes on
 ray_environment.prepare(embedded=True)
 torch.set_num_threads(1)  # two that wait for each other beside a busy run take ten times as long for small matrices
 

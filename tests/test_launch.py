@@ -35,6 +35,10 @@ from launching import (
 )
 from test_tensorboard import read_events
 
+from common.config import ReplayConfig
+
+CAPACITY = ReplayConfig().capacity_transitions
+
 
 @pytest.fixture
 def finished_run(tmp_path: Path) -> Path:
@@ -70,11 +74,17 @@ def finished_run(tmp_path: Path) -> Path:
         ("--env-args gravity=3", "--env-args gravity=3: "),
         ("--hidden 64 0", "--hidden 64 0: every layer"),
         ("--gamma 1.5", "--gamma 1.5: must lie in [0, 1]"),
-        ("--batch-size 600000", "--batch-size 600000: is larger than --replay-capacity-transitions 500000"),
+        (
+            f"--batch-size {1 + CAPACITY}",
+            f"--batch-size {1 + CAPACITY}: is larger than --replay-capacity-transitions {CAPACITY}",
+        ),
         ("--tolerance-samples 10", "wait for each other for ever"),
         ("--replay-capacity-transitions 1000000000000", "transitions would fit"),
         ("--replay-shards 0", "--replay-shards 0: must be"),
-        ("--replay-shards 600000", "--replay-shards 600000: is more than --replay-capacity-transitions 500000"),
+        (
+            f"--replay-shards {1 + CAPACITY}",
+            f"--replay-shards {1 + CAPACITY}: is more than --replay-capacity-transitions {CAPACITY}",
+        ),
         ("--replay-shards 50000", "--replay-shards 50000: their processes need"),
         ("--envs-per-actor 1000000000", "would fit"),
         ("--run-dir /proc/nowhere", "--run-dir /proc/nowhere: cannot be written"),
@@ -119,7 +129,10 @@ def test_bad_input_gets_one_clear_message_and_exit_code_2(
         ("--env Pendulum-v1", "Discrete"),
         ("--hidden 64 0", "--hidden 64 0: every layer"),
         ("--gamma 1.5", "--gamma 1.5: must lie in [0, 1]"),
-        ("--batch-size 600000", "--batch-size 600000: is larger than --replay-capacity-transitions 500000"),
+        (
+            f"--batch-size {1 + CAPACITY}",
+            f"--batch-size {1 + CAPACITY}: is larger than --replay-capacity-transitions {CAPACITY}",
+        ),
         ("--tolerance-samples 10", "wait for each other for ever"),
         ("--replay-shards 0", "--replay-shards 0: must be"),
         ("--actor 3", "the nearest known option is --actors"),

@@ -434,21 +434,26 @@ def test_the_online_network_may_lead_the_target_network_at_first(
     """One state, rewards 5 and -1, discount 0.5; the target network says 0 throughout. The mean size of a reward is 3,
     so led by a quarter of it the online Q goes to 2 + 0.5 * 0.75; without a lead, or once it is over, to 2.
     """
-    held = {"clipped_double": clipped, "clip_margin": margin, "clip_margin_decay_learner_steps": decay}
-    held |= {"clip_fade_learner_steps": 10**9}
-    assert learnt_while_the_target_says_0([5.0, -1.0], **held) == pytest.approx(expected, abs=0.02)
+    learnt = learnt_while_the_target_says_0(
+        [5.0, -1.0],
+        clipped_double=clipped,
+        clip_margin=margin,
+        clip_margin_decay_learner_steps=decay,
+        clip_fade_learner_steps=10**9,
+    )
+    assert learnt == pytest.approx(expected, abs=0.02)
 
 
 def test_what_the_online_network_has_learnt_to_be_bad_counts_at_once() -> None:
     """As above with rewards of the other sign: Q = -2 + 0.5 * Q, though the target network says 0."""
-    late = {"clip_margin": 0.0, "clip_fade_learner_steps": 10**9}
-    assert learnt_while_the_target_says_0([-5.0, 1.0], **late) == pytest.approx(-4.0, abs=0.02)
+    learnt = learnt_while_the_target_says_0([-5.0, 1.0], clip_margin=0.0, clip_fade_learner_steps=10**9)
+    assert learnt == pytest.approx(-4.0, abs=0.02)
 
 
 def test_clipped_double_fades_into_double_dqn() -> None:
     """As above, once it has faded: Q = -2 + 0.5 * 0, what the target network says."""
-    over = {"clip_margin": 0.0, "clip_fade_learner_steps": 150}
-    assert learnt_while_the_target_says_0([-5.0, 1.0], **over) == pytest.approx(-2.0, abs=0.02)
+    learnt = learnt_while_the_target_says_0([-5.0, 1.0], clip_margin=0.0, clip_fade_learner_steps=150)
+    assert learnt == pytest.approx(-2.0, abs=0.02)
 
 
 def learnt_while_the_target_says_0(rewards: list[float], **settings: Any) -> float:

@@ -104,12 +104,14 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_command_line_may_supply_what_a_files_settings_need(tmp_path: Path) -> None:
-    file = file_of(tmp_path, "learning_rate_final = 0.01\nbatch_size = 600_000")
-    asked = parse(["--config", file, "--learning-rate", "0.02", "--replay-capacity-transitions", "700000"]).config
-    assert (asked.learner.learning_rate_final, asked.learner.batch_size) == (0.01, 600_000)
+    batch_size = 1 + ReplayConfig().capacity_transitions
+    capacity = ["--replay-capacity-transitions", str(batch_size)]
+    file = file_of(tmp_path, f"learning_rate_final = 0.01\nbatch_size = {batch_size}")
+    asked = parse(["--config", file, "--learning-rate", "0.02", *capacity]).config
+    assert (asked.learner.learning_rate_final, asked.learner.batch_size) == (0.01, batch_size)
     with pytest.raises(BadInput, match=f"^--config {file}: learning-rate-final 0.01: must be .* at most"):
-        parse(["--config", file, "--replay-capacity-transitions", "700000"])
-    with pytest.raises(BadInput, match=f"^--config {file}: batch-size 600000: is larger than"):
+        parse(["--config", file, *capacity])
+    with pytest.raises(BadInput, match=f"^--config {file}: batch-size {batch_size}: is larger than"):
         parse(["--config", file, "--learning-rate", "0.02"])
 
 
