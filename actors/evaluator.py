@@ -7,7 +7,8 @@ Out:  next_looks(seen)       to the driver, as soon as there is one: every look,
 
 A look is some greedy episodes on start states of its own seed. Mean at or above the threshold makes the version a
 candidate, and fresh episodes decide on it (actors/confirmation.py). Else, what seems the best so far is looked at again
-on fresh episodes (actors/best.py). A long look ends as soon as it is surely below the best. Slow environments have
+on fresh episodes (actors/best.py), which past the first confirmation is another. A long look ends as soon as it is
+surely below the best. Slow environments have
 fewer and rarer looks (actors/pace.py), and fewer copies (actors/copies.py). Episodes that do not end within a limit
 (actors/greedy.py) count with what they reached.
 Run by the driver as a Ray actor: `run` occupies its thread, the rest comes in on others.
@@ -125,7 +126,7 @@ class Evaluator:
             self._run()
 
     def evaluate(self, params: Params, seconds: float | None = None) -> None:
-        """One look; for a candidate the confirmation, until there was one, or else a second look at the best if due.
+        """One look; for a candidate its confirmation, until one held, or else a second look at the best if due.
 
         `seconds`: that a look may take, at the end of the run; then the second one is due in any case.
         """
@@ -135,10 +136,9 @@ class Evaluator:
         with self._changed:
             due = self._best.looked(params, look)
             self._append(look)
-        if self._solved_return is not None and look.mean >= self._solved_return and not self._best.confirmed:
-            self._confirm(params, look, self._solved_return)
-            due = None
-        if seconds is not None:
+        if self._is_candidate(look) and not self._best.confirmed:
+            due = Kept(params, look, fresh=None)
+        elif seconds is not None:
             due = self._best.challenger
         if due is not None:
             self._look_again(due, seconds)
@@ -235,14 +235,23 @@ class Evaluator:
         self._pace.looked(len(played.returns), self._clock() - began)
         return _look("look", params, seed, played, summarize(played.returns, _LOOK_CONFIDENCE), _LOOK_CONFIDENCE)
 
-    def _look_again(self, best: Kept, seconds: float | None) -> None:
-        """At what seems the best, on fresh episodes."""
-        fresh = self._look_at(best.params, seconds)
-        if fresh is not None:
-            self._take_fresh(best.params, best.look, fresh._replace(kind="second_look"))
+    def _is_candidate(self, look: Look) -> bool:
+        return self._solved_return is not None and look.mean >= self._solved_return
+
+    def _look_again(self, due: Kept, seconds: float | None) -> None:
+        """On fresh episodes; at a candidate in a confirmation."""
+        if self._is_candidate(due.look):
+            assert self._solved_return is not None
+            self._confirm(due.params, due.look, self._solved_return)
+        elif (fresh := self._look_at(due.params, seconds)) is not None:
+            self._take_fresh(due.params, due.look, fresh._replace(kind="second_look"))
 
     def _confirm(self, params: Params, look: Look, threshold: float) -> None:
-        """Fresh episodes until it is decided; nothing comes of it when it is stopped before."""
+        """Fresh episodes until it is decided; nothing comes of it when it is stopped before.
+
+        What is only to be better than the confirmed is paced as looks are.
+        """
+        began, paced = self._clock(), self._best.confirmed
         self._attempts += 1
         self._of_candidates = np.concatenate([self._of_candidates, look.returns])
         episodes = self._config.evaluation_episodes
@@ -259,6 +268,8 @@ class Evaluator:
         self._of_candidates = np.concatenate([self._of_candidates, confirmation.returns])
         assert confirmation.summary is not None
         played, confidence = together(rounds), confirmation.confidence
+        if paced:
+            self._pace.looked(len(played.returns), self._clock() - began)
         fresh = _look("confirmation", params, seeds[0], played, confirmation.summary, confidence)
         self._take_fresh(params, look, fresh._replace(solved=confirmation.solved))
 

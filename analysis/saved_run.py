@@ -95,8 +95,13 @@ def read_network(run: Path, setting: str) -> dict[str, NDArray[np.float32]]:
     return arrays
 
 
+def later_is_saved(summary: Mapping[str, Any]) -> bool:
+    """Whether the saved network is a better one than that which solved, confirmed as well."""
+    return summary.get("saved_as") == "confirmed" and summary["saved_learner_steps"] != summary["solved_learner_steps"]
+
+
 def how_good(summary: Mapping[str, Any]) -> str:
-    """The saved network that is the best seen, by what had no part in its choice where there is that."""
+    """The saved network, by what had no part in its choice where there is that."""
     if summary["confirmation_return"] is None or summary["confirmation_interval"] is None:
         return f"{summary['evaluation_return']:.1f} in its only look"
     low, high = summary["confirmation_interval"]

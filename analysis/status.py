@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from analysis.moment import Goals, Moment, line, moment, table
-from analysis.saved_run import ARROW_TYPES, check, how_good, read_config, read_summary, read_table
+from analysis.saved_run import ARROW_TYPES, check, how_good, later_is_saved, read_config, read_summary, read_table
 from common.config import BadInput
 from common.process import ProcessId, is_there
 from common.run_files import CONFIG, FLUSH_SECONDS, METRICS, SUMMARY
@@ -128,6 +128,8 @@ def _read_summary(run: Path) -> dict[str, Any]:
         needs["evaluation_unended"] = int | None
     if summary.get("saved_as") == "best":
         needs |= _OF_BEST
+    if summary.get("saved_as") == "confirmed":
+        needs["saved_learner_steps"] = int
     check(summary, needs, f"status {run}: its {SUMMARY}")
     return summary
 
@@ -205,8 +207,11 @@ def _ended(seen: Seen) -> list[str]:
             f"solved in {s['seconds_to_solve']:.1f} s, after {s['solved_learner_steps']:,} learner steps and "
             f"{s['solved_env_steps']:,} environment steps"
         )
+        saved = (
+            f"saved: the best confirmed, of learner step {s['saved_learner_steps']:,}; " if later_is_saved(s) else ""
+        )
         lines.append(
-            f"evaluation {s['evaluation_return']:.1f}, "
+            f"{saved}evaluation {s['evaluation_return']:.1f}, "
             f"confirmed with {s['confirmation_return']:.1f} [{low:.1f}, {high:.1f}]"
         )
     else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.saved_run import how_good
+from analysis.saved_run import how_good, later_is_saved
 from common.config import Config
 from common.run_files import CURVE, LAST_Q_NETWORK, Q_NETWORK, TENSORBOARD, TIMELINE
 from common.types import EnvironmentSpec, Kept
@@ -115,6 +115,8 @@ def _about_network(summary: dict[str, Any]) -> str:
     if Q_NETWORK in summary["missing_files"]:
         return f"{Q_NETWORK} could not be saved"
     if summary["saved_as"] == "confirmed":
+        if later_is_saved(summary):
+            return f"{Q_NETWORK} is the best confirmed network, of learner step {version:,}: {how_good(summary)}"
         return f"{Q_NETWORK} is the confirmed network, of learner step {version:,}"
     if summary["saved_as"] == "best":
         return (
@@ -126,10 +128,15 @@ def _about_network(summary: dict[str, Any]) -> str:
 
 def _verdict(summary: dict[str, Any], env: str, goal: float | None) -> str:
     if summary["solved"]:
+        when = (
+            f"solved {env} in {summary['seconds_to_solve']:.1f} s, after {summary['solved_learner_steps']:,} learner "
+            "steps"
+        )
+        if later_is_saved(summary):  # then the figures are of that one
+            return when
         low, high = summary["confirmation_interval"]
         return (
-            f"solved {env} in {summary['seconds_to_solve']:.1f} s, after {summary['solved_learner_steps']:,} learner "
-            f"steps: mean return {summary['confirmation_return']:.1f} [{low:.1f}, {high:.1f}] over "
+            f"{when}: mean return {summary['confirmation_return']:.1f} [{low:.1f}, {high:.1f}] over "
             f"{summary['confirmation_episodes']:,} fresh episodes"
         )
     last = summary["last_evaluation_return"]

@@ -87,13 +87,48 @@ def test_a_challenger_without_a_second_look_is_kept_only_where_luck_does_not_exp
     assert kept_version(best) == expected
 
 
-def test_nothing_follows_on_a_confirmation() -> None:
+def confirmed_at(mean: float) -> BestSeen:
+    """Version 100."""
     best = BestSeen()
-    looked(best, 100, 480.0)
-    looked_again(best, 100, 478.0, "confirmation", solved=True)
+    looked(best, 100, mean)
+    looked_again(best, 100, mean, "confirmation", solved=True)
+    return best
+
+
+def test_what_is_confirmed_too_and_better_takes_the_place_of_the_confirmed() -> None:
+    best = confirmed_at(478.0)
+    assert looked(best, 200, 490.0) is None
+    assert looked(best, 300, 20.0) == 200
+    assert kept_version(best) == 100
+    looked_again(best, 200, 485.0, "confirmation", solved=True)
+    assert kept_version(best) == 200
     assert best.confirmed
-    assert looked(best, 200, 500.0) is None
+
+
+@pytest.mark.parametrize(
+    ("mean", "kind", "solved"),
+    [(477.0, "confirmation", True), (478.0, "confirmation", True), (490.0, "confirmation", False)],
+)
+def test_the_confirmed_stays_where_another_is_no_better_or_not_confirmed(
+    mean: float, kind: LookKind, solved: bool
+) -> None:
+    best = confirmed_at(478.0)
+    looked(best, 200, 490.0)
+    looked_again(best, 200, mean, kind, solved)
+    assert kept_version(best) == 100
     assert best.challenger is None
+
+
+def test_an_equal_look_is_no_reason_to_confirm_another() -> None:
+    """Else a policy that is at its best in every look would be played twice as often."""
+    best = confirmed_at(500.0)
+    looked(best, 200, 500.0)
+    assert best.challenger is None
+
+
+def test_however_high_its_only_look_a_challenger_is_not_kept_in_place_of_the_confirmed() -> None:
+    best = confirmed_at(478.0)
+    looked(best, 200, 500.0, spread=0.0)
     assert kept_version(best) == 100
 
 

@@ -531,13 +531,30 @@ def test_a_candidate_that_is_refused_has_had_its_second_look() -> None:
     assert kept.params.version == 200
 
 
-def test_nothing_takes_the_place_of_the_confirmed_params() -> None:
-    evaluating = evaluator(*map(everyone, (480.0, 480.0, 500.0, 20.0)))
-    looks = looks_after(evaluating, 100, 200, 300)
-    assert [look.kind for look in looks] == ["look", "confirmation", "look", "look"]
+def test_past_the_solve_what_looks_better_is_confirmed_as_well_and_takes_its_place() -> None:
+    """A later 500 is 495 on fresh episodes; 490 after that is less."""
+    evaluating = evaluator(*map(everyone, (480.0, 480.0, 500.0, 20.0, 495.0, 490.0)))
+    looks = looks_after(evaluating, 100, 200, 300, 400)
+    assert [(look.version, look.kind, look.solved) for look in looks] == [
+        (100, "look", False), (100, "confirmation", True), (200, "look", False), (300, "look", False),
+        (200, "confirmation", True), (400, "look", False),
+    ]  # fmt: skip
     kept = evaluating.next_looks(0).kept
     assert kept is not None
-    assert (kept.confirmed, kept.params.version) == (True, 100)
+    assert (kept.confirmed, kept.params.version) == (True, 200)
+
+
+def test_past_the_solve_the_best_is_confirmed_at_the_end_at_the_latest() -> None:
+    environments = FakeEnvironments([everyone(value) for value in (480.0, 480.0, 490.0, 485.0)], [2] * 100)
+    evaluating = on_environments(lambda episodes: environments, 475.0)
+    evaluating.evaluate(good(100))
+    evaluating.set_params(good(200))
+    evaluating.stop(final_look=True)
+    evaluating.run()
+    reply = evaluating.next_looks(0)
+    assert kinds(reply.looks) == [(100, False, False), (100, True, True), (200, False, False), (200, True, True)]
+    assert reply.kept is not None
+    assert reply.kept.params.version == 200
 
 
 def test_a_confirmation_goes_on_until_its_interval_is_above_the_threshold() -> None:

@@ -182,6 +182,15 @@ def test_an_older_run_that_does_not_name_its_process_is_only_not_finished(tmp_pa
         ({"saved_as": "newest"}, "last evaluation 321.0\n  30,000 environment steps"),
         (SOLVED_VALUES, "  solved in 7.9 s, after 3,600 learner steps and 17,109 environment steps\n"),
         (SOLVED_VALUES, "  evaluation 499.0, confirmed with 498.5 [497.0, 500.0]\n"),
+        (
+            {**SOLVED_VALUES, "saved_as": "confirmed", "saved_learner_steps": 3_600},
+            "\n  evaluation 499.0, confirmed with 498.5 [497.0, 500.0]\n",
+        ),
+        (
+            {**SOLVED_VALUES, "saved_as": "confirmed", "saved_learner_steps": 9_000},
+            "  saved: the best confirmed, of learner step 9,000; "
+            "evaluation 499.0, confirmed with 498.5 [497.0, 500.0]\n",
+        ),
         ({"stopped_by": "error", "error": "learner: it broke\nTraceback"}, "  error: learner: it broke\n"),
     ],
 )

@@ -72,6 +72,21 @@ def test_where_nothing_was_saved_nothing_is_said_of_it(tmp_path: Path) -> None:
     assert "no q_network.pth" in line
 
 
+def test_a_confirmed_network_that_is_better_than_the_one_that_solved_is_told_with_its_own_figures(
+    tmp_path: Path,
+) -> None:
+    solving = look(300, 480.0, "confirmation", solved=True, spread=10.0)
+    fresh = look(700, 495.0, "confirmation", solved=True, spread=50.0)
+    summary, line = ended(tmp_path, kept=kept(fresh, 700), saved_version=700, solved=Solved(9.0, solving))
+    assert of_saved(summary) == ("confirmed", 700, 195.0, 495.0, 100)
+    assert (summary["solved_learner_steps"], summary["seconds_to_solve"]) == (300, 9.0)
+    assert line.endswith(
+        "q_network.pth is the best confirmed network, of learner step 700: 495.0 [485.0, 505.0] on fresh episodes"
+    )
+    verdict = closing_lines(summary, tmp_path, environment_spec("LunarLander-v3"), 200.0)[0]
+    assert verdict == "solved LunarLander-v3 in 9.0 s, after 300 learner steps"
+
+
 def test_the_confirmed_network_stays_the_one_that_is_told_of(tmp_path: Path) -> None:
     """Also where the run went on after it."""
     fresh = look(300, 480.0, "confirmation", solved=True, spread=10.0)._replace(confidence=0.9925)

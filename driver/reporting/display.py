@@ -89,10 +89,10 @@ class Display:
             self._interval = min(_MOST_PLAIN_SECONDS, 2 * self._interval)
             self.say(line(moment(progress._asdict())))
 
-    def look(self, look: Look) -> None:
+    def look(self, look: Look, past_solve: bool) -> None:
         """Only what concerns the goal gets a line: a confirmation."""
         if look.kind == "confirmation":
-            verdict = "solved" if look.solved else "not confirmed"
+            verdict = ("confirmed too" if past_solve else "solved") if look.solved else "not confirmed"
             self.say(
                 f"learner step {look.version:,}: candidate, mean of {len(look.returns):,} further episodes "
                 f"{interval(look)}: {verdict}"

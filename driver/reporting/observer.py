@@ -151,15 +151,16 @@ class Observer:
         seconds = self._seconds()
         self.kept = reply.kept or self.kept
         for look in reply.looks:
+            past_solve = self.solved is not None
             if look.kind == "look":
                 self.last_look = look
-            elif look.solved and self.solved is None:
+            elif look.solved and not past_solve:
                 self.solved = Solved(seconds, confirmation=look)
-            if (sentence := self._reach.see(look)) is not None:
+            if not past_solve and (sentence := self._reach.see(look)) is not None:
                 self._display.say(sentence, style="yellow")
             self.looks_seen += 1
             self._folder.add_look(look, seconds)
-            self._display.look(look)
+            self._display.look(look, past_solve)
             if look.unended and not self._unended_before:
                 self._display.unended(look)
             self._unended_before = look.unended > 0
