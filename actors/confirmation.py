@@ -32,7 +32,7 @@ class Confirmation:
         self._threshold = threshold
         self._attempt = attempt
         self._alike = alike[-_MOST_ALIKE:]
-        self.episodes = max(_LEAST_EPISODES, evaluation_episodes)  # in each round
+        self.episodes = episodes_of_a_round(evaluation_episodes)
         self._rounds = max(1, _MOST_EPISODES // self.episodes)
         self._round = 0
         self.returns = np.zeros(0)
@@ -51,6 +51,11 @@ class Confirmation:
             self.solved = True
         elif summary.mean + standard_error < self._threshold or self._round == self._rounds:
             self.solved = False
+
+
+def episodes_of_a_round(evaluation_episodes: int) -> int:
+    """As many as in a look, but at least 100."""
+    return max(_LEAST_EPISODES, evaluation_episodes)
 
 
 def allowed_error(attempt: int, round_: int, rounds: int) -> float:

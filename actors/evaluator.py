@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.best import BestSeen
-from actors.confirmation import Confirmation
+from actors.confirmation import Confirmation, episodes_of_a_round
 from actors.greedy import Enough, Environments, Played, StepLimit, greedy_episodes, never, together
 from actors.pace import Pace
 from actors.policy import QFunction
@@ -37,7 +37,9 @@ from common.time_use import ACTIVITIES, TimeUse
 from common.types import Kept, Look, LookKind, Params
 
 _REPLY_SECONDS = 1.0  # next_looks answers within this time, news or not
-_LAST_SECONDS = 3.0  # for what is looked at after the end; the driver waits a second longer
+_LAST_SECONDS = 3.0  # for a look at the newest params after the end
+_SECOND_SECONDS = 7.0  # and for one on fresh episodes, at what seems the best
+FINAL_SECONDS = _LAST_SECONDS + _SECOND_SECONDS + 1.0  # what `run` may take after `stop`
 _LOOK_CONFIDENCE = 0.95
 _HOPELESS_CONFIDENCE = 0.99
 
@@ -125,23 +127,11 @@ class Evaluator:
         with listening(self._hearing):
             self._run()
 
-    def evaluate(self, params: Params, seconds: float | None = None) -> None:
-        """One look; for a candidate its confirmation, until one held, or else a second look at the best if due.
-
-        `seconds`: that a look may take, at the end of the run; then the second one is due in any case.
-        """
-        look = self._look_at(params, seconds, self._hopeless)
-        if look is None:
-            return
-        with self._changed:
-            due = self._best.looked(params, look)
-            self._append(look)
-        if self._is_candidate(look) and not self._best.confirmed:
-            due = Kept(params, look, fresh=None)
-        elif seconds is not None:
-            due = self._best.challenger
+    def evaluate(self, params: Params) -> None:
+        """One look; for a candidate its confirmation, until one held, or else a second look at the best if due."""
+        due = self._look_first(params)
         if due is not None:
-            self._look_again(due, seconds)
+            self._look_again(due)
 
     def take(self, message: bytes) -> None:
         """`set_params` with encoded ones."""
@@ -216,18 +206,30 @@ class Evaluator:
 
     def _look_for_the_last_time(self) -> None:
         """At the newest params, and again at the best if nobody has."""
-        challenger = self._best.challenger
-        seconds = _LAST_SECONDS if challenger is None else _LAST_SECONDS / 2
+        due = None
         if self._newest is not None and self._newest.version > self._looked_version:
-            self.evaluate(self._newest, seconds)
-        elif challenger is not None:
-            self._look_again(challenger, seconds)
+            due = self._look_first(self._newest, _LAST_SECONDS)
+        due = due or self._best.challenger
+        if due is not None:
+            self._look_again(due, _SECOND_SECONDS)
+
+    def _look_first(self, params: Params, seconds: float | None = None) -> Kept | None:
+        """Returns whatever is due to be looked at again by it."""
+        look = self._look_at(params, seconds, self._hopeless)
+        if look is None:
+            return None
+        with self._changed:
+            due = self._best.looked(params, look)
+            self._append(look)
+        return Kept(params, look, fresh=None) if self._is_candidate(look) and not self._best.confirmed else due
 
     def _look_at(self, params: Params, seconds: float | None, enough: Enough = never) -> Look | None:
-        """None if stopped before its end."""
+        """None if stopped before its end, or if it does not fit into `seconds`."""
         self._copies.measure()
         began = self._clock()
         episodes = self._pace.episodes(self._copies.step_seconds, self._mean_training_episode, seconds)
+        if episodes == 0:
+            return None
         seed = self._draw_seed()
         played = self._play(params, episodes, seed, enough)
         if played is None:
@@ -238,20 +240,20 @@ class Evaluator:
     def _is_candidate(self, look: Look) -> bool:
         return self._solved_return is not None and look.mean >= self._solved_return
 
-    def _look_again(self, due: Kept, seconds: float | None) -> None:
-        """On fresh episodes; at a candidate in a confirmation."""
+    def _look_again(self, due: Kept, seconds: float | None = None) -> None:
+        """On fresh episodes; at a candidate in a confirmation, unless that cannot end within `seconds`."""
         if self._is_candidate(due.look):
-            assert self._solved_return is not None
-            self._confirm(due.params, due.look, self._solved_return)
-        elif (fresh := self._look_at(due.params, seconds)) is not None:
+            episodes = episodes_of_a_round(self._config.evaluation_episodes)
+            if seconds is None or self._pace.fits(episodes, seconds):
+                assert self._solved_return is not None
+                self._confirm(due.params, due.look, self._solved_return)
+                return
+        if (fresh := self._look_at(due.params, seconds)) is not None:
             self._take_fresh(due.params, due.look, fresh._replace(kind="second_look"))
 
     def _confirm(self, params: Params, look: Look, threshold: float) -> None:
-        """Fresh episodes until it is decided; nothing comes of it when it is stopped before.
-
-        What is only to be better than the confirmed is paced as looks are.
-        """
-        began, paced = self._clock(), self._best.confirmed
+        """Fresh episodes until it is decided; nothing comes of it when it is stopped before."""
+        began = self._clock()
         self._attempts += 1
         self._of_candidates = np.concatenate([self._of_candidates, look.returns])
         episodes = self._config.evaluation_episodes
@@ -268,8 +270,7 @@ class Evaluator:
         self._of_candidates = np.concatenate([self._of_candidates, confirmation.returns])
         assert confirmation.summary is not None
         played, confidence = together(rounds), confirmation.confidence
-        if paced:
-            self._pace.looked(len(played.returns), self._clock() - began)
+        self._pace.looked(len(played.returns), self._clock() - began)
         fresh = _look("confirmation", params, seeds[0], played, confirmation.summary, confidence)
         self._take_fresh(params, look, fresh._replace(solved=confirmation.solved))
 

@@ -17,6 +17,9 @@ _TRUSTED_ENV_STEPS = 100_000
 QValues = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """`[E, D]` observations -> `[E, A]` Q-values."""
 
+Told = Callable[[int, int], None]
+"""How many further episodes are through, and how many environment steps the running ones have."""
+
 Enough = Callable[[NDArray[np.float64]], bool]
 """Whether the returns so far say all that is asked."""
 
@@ -85,7 +88,7 @@ def greedy_episodes(
     seed: int,
     limit: StepLimit,
     stopped: Callable[[], bool] = lambda: False,
-    ended: Callable[[int], None] = lambda count: None,
+    told: Told = lambda through, env_steps: None,
     enough: Enough = never,
 ) -> Played | None:
     """Plays so many episodes, however many copies there are: every copy one, then all the next, and so on.
@@ -95,7 +98,7 @@ def greedy_episodes(
 
     Args:
         seed: Of all start states.
-        ended: Told whenever so many further episodes are through.
+        told: After each step.
         enough: Asked after each turn of the copies, given all returns so far, whether the rest can be left out.
 
     Returns:
@@ -105,7 +108,7 @@ def greedy_episodes(
     for first in range(0, episodes, environments.num_envs):
         count = min(environments.num_envs, episodes - first)
         seeds = np.random.SeedSequence(seed, spawn_key=(first,) if first else ())
-        part = _first_episodes(q_function, environments, count, seeds, limit, stopped, ended)
+        part = _first_episodes(q_function, environments, count, seeds, limit, stopped, told)
         if part is None:
             return None
         parts.append(part)
@@ -130,7 +133,7 @@ def _first_episodes(
     seeds: np.random.SeedSequence,
     limit: StepLimit,
     stopped: Callable[[], bool],
-    told: Callable[[int], None],
+    told: Told,
 ) -> Played | None:
     """The first episode of the first `count` copies, to its end or to the limit, which it tells of ends."""
     environments.reset(seeds)
@@ -147,6 +150,6 @@ def _first_episodes(
         if ended.any():
             limit.ended_after(env_steps)
             running &= ~ended
-            told(int(ended.sum()))
-    told(int(running.sum()))
+        told(int(ended.sum()), env_steps)
+    told(int(running.sum()), env_steps)
     return Played(returns[:count], unended=int(running.sum()), longest_env_steps=env_steps)

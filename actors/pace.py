@@ -37,22 +37,30 @@ class Pace:
         self._began = self._clock()
 
     def episodes(self, step_seconds: float, episode_env_steps: float, allowed: float | None = None) -> int:
-        """Of the next look, in which it may take `allowed` seconds, if they are given.
+        """Of the next look; 0 where it may only take `allowed` seconds, and the fewest that say something take longer.
 
         The first two say what an episode may take, until a look has told: 0 is not known.
         """
         seconds = self._episode_seconds
         if seconds is None:
             seconds = step_seconds * (episode_env_steps or _UNKNOWN_EPISODE_ENV_STEPS)
-        at_its_end = allowed is not None
-        if allowed is None:
-            allowed = max(_LOOK_SECONDS, (self._clock() - self._began) / _SHARE_OF_RUN)
-        fits = self._wanted if seconds * self._wanted <= allowed else int(allowed / seconds)
-        count = min(self._wanted, max(_LEAST_EPISODES, fits))
+        longest = max(_LOOK_SECONDS, (self._clock() - self._began) / _SHARE_OF_RUN) if allowed is None else allowed
+        fits = self._wanted if seconds * self._wanted <= longest else int(longest / seconds)
+        least = min(self._wanted, _LEAST_EPISODES)
+        if allowed is not None and fits < least:
+            return 0
+        count = max(least, fits)
         self._in_turns = self._in_turns or seconds * count > _AT_ONCE_SECONDS
-        if count < self._wanted and not at_its_end and self.note is None:
+        if self._in_turns and count > _TURN_EPISODES:
+            count -= count % _TURN_EPISODES  # in the last turn all copies take part, needed or not
+        known = self._episode_seconds is not None or episode_env_steps > 0
+        if count < self._wanted and allowed is None and known and self.note is None:
             self.note = f"a look has {count} episodes, not {self._wanted}, because one takes {seconds:.1f} s"
         return count
+
+    def fits(self, episodes: int, allowed: float) -> bool:
+        """Whether so many take at most `allowed` seconds, by the last look."""
+        return self._episode_seconds is not None and episodes * self._episode_seconds <= allowed
 
     def turn(self, episodes: int) -> int:
         """Of so many, how many to play at once: from the first slow look on a few."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TextColumn
 
 from actors.copies import Copies
 from actors.greedy import Played, StepLimit, greedy_episodes
@@ -17,6 +17,7 @@ from common.config import BadInput
 from common.env_args import arguments, copies, is_wrapper
 from common.environment import VectorEnvironment, probe
 from common.params import describe
+from common.return_text import return_text, return_texts
 from common.run_files import CONFIG, EPISODES
 from common.seeding import environment_seeds, seed_sequence
 from common.statistics import summarize
@@ -94,15 +95,21 @@ def play(
     start = int(np.random.default_rng(seed_sequence(seed, "evaluate")).integers(2**63))
     streams = seed_sequence(seed, "evaluate", index=2)
     copies = Copies(lambda count: VectorEnvironment.of(environment, count, first_index, streams))
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("episodes", total=episodes)
+    columns = (*Progress.get_default_columns(), TextColumn("step {task.fields[env_steps]:,}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("episodes", total=episodes, env_steps=0)
+
+        def told(through: int, env_steps: int) -> None:
+            """Ends alone say nothing for long where all episodes are about as long."""
+            progress.update(task, advance=through, env_steps=env_steps)
+
         played = greedy_episodes(
             q_function,
             copies.for_episodes(episodes),
             episodes,
             start,
             limit,
-            ended=lambda count: progress.advance(task, count),
+            told=told,
         )
     copies.close()
     assert played is not None
@@ -116,12 +123,13 @@ def _lines(played: Played, solved_return: float | None) -> list[str]:
     returns = played.returns
     summary = summarize(returns)
     if returns.size == 1:
-        lines = [f"return {summary.mean:.1f}; standard deviation and interval need more than one episode"]
+        lines = [f"return {return_text(summary.mean)}; standard deviation and interval need more than one episode"]
     else:
+        mean, std, low, high = return_texts(*summary)
+        lowest, median, highest = return_texts(returns.min(), float(np.median(returns)), returns.max())
         lines = [
-            f"mean return {summary.mean:.1f}, standard deviation {summary.std:.1f}, 95 % interval of the mean "
-            f"[{summary.interval_low:.1f}, {summary.interval_high:.1f}]",
-            f"lowest {returns.min():.1f}, median {np.median(returns):.1f}, highest {returns.max():.1f}",
+            f"mean return {mean}, standard deviation {std}, 95 % interval of the mean [{low}, {high}]",
+            f"lowest {lowest}, median {median}, highest {highest}",
         ]
     if played.unended:
         lines.append(

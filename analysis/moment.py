@@ -9,6 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from common.return_text import return_text
+
 
 class Moment(NamedTuple):
     """What is shown; a column of metrics.parquet each. None: nothing to measure yet."""
@@ -61,8 +63,8 @@ def table(m: Moment, goals: Goals) -> Panel:
         "time", f"{m.seconds:.0f} s",
     )  # fmt: skip
     grid.add_row(
-        "recent return", _number(m.recent_return, "no episode yet"),
-        "evaluation", _number(m.evaluation_return, "none yet") + goal,
+        "recent return", _return(m.recent_return, "no episode yet"),
+        "evaluation", _return(m.evaluation_return, "none yet") + goal,
         "epsilon", f"{m.epsilon:.3f}",
     )  # fmt: skip
     grid.add_row(
@@ -82,8 +84,8 @@ def line(m: Moment) -> str:
         f"{m.env_steps:,} env steps ({m.env_steps_per_second:,.0f}/s)",
         f"{m.learner_steps:,} learner steps ({m.learner_steps_per_second:,.0f}/s)",
         f"samples/insert {_number(m.samples_per_insert, '-')}",
-        f"return {_number(m.recent_return, 'no episode yet')}",
-        f"evaluation {_number(m.evaluation_return, 'none yet')}",
+        f"return {_return(m.recent_return, 'no episode yet')}",
+        f"evaluation {_return(m.evaluation_return, 'none yet')}",
         f"epsilon {m.epsilon:.3f}",
         f"lag {_number(m.policy_lag_recent, '-')}",
         f"replay {100 * m.replay_fill:.0f} %",
@@ -95,3 +97,7 @@ def line(m: Moment) -> str:
 
 def _number(value: float | None, missing: str) -> str:
     return missing if value is None else f"{value:.1f}"
+
+
+def _return(value: float | None, missing: str) -> str:
+    return missing if value is None else return_text(value)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from common.config import BadInput
 from common.params import layer_shapes
+from common.return_text import interval_text, return_text
 from common.run_files import CONFIG, Q_NETWORK, SUMMARY
 from common.types import EnvironmentSpec
 
@@ -103,9 +104,9 @@ def later_is_saved(summary: Mapping[str, Any]) -> bool:
 def how_good(summary: Mapping[str, Any]) -> str:
     """The saved network, by what had no part in its choice where there is that."""
     if summary["confirmation_return"] is None or summary["confirmation_interval"] is None:
-        return f"{summary['evaluation_return']:.1f} in its only look"
+        return f"{return_text(summary['evaluation_return'])} in its only look"
     low, high = summary["confirmation_interval"]
-    return f"{summary['confirmation_return']:.1f} [{low:.1f}, {high:.1f}] on fresh episodes"
+    return f"{interval_text(summary['confirmation_return'], low, high)} on fresh episodes"
 
 
 def one_line(error: BaseException) -> str:

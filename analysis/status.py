@@ -17,6 +17,7 @@ from analysis.moment import Goals, Moment, line, moment, table
 from analysis.saved_run import ARROW_TYPES, check, how_good, later_is_saved, read_config, read_summary, read_table
 from common.config import BadInput
 from common.process import ProcessId, is_there
+from common.return_text import interval_text, return_text
 from common.run_files import CONFIG, FLUSH_SECONDS, METRICS, SUMMARY
 
 _LOOK_SECONDS = 1.0  # between looks at the files
@@ -211,14 +212,14 @@ def _ended(seen: Seen) -> list[str]:
             f"saved: the best confirmed, of learner step {s['saved_learner_steps']:,}; " if later_is_saved(s) else ""
         )
         lines.append(
-            f"{saved}evaluation {s['evaluation_return']:.1f}, "
-            f"confirmed with {s['confirmation_return']:.1f} [{low:.1f}, {high:.1f}]"
+            f"{saved}evaluation {return_text(s['evaluation_return'])}, "
+            f"confirmed with {interval_text(s['confirmation_return'], low, high)}"
         )
     else:
         last, goal = s["last_evaluation_return"], seen.goals.solved_return
         lines.append(
             ("not solved" if goal is None else f"not solved, which begins at {goal:g}")
-            + ("; no evaluation was finished" if last is None else f"; last evaluation {last:.1f}")
+            + ("; no evaluation was finished" if last is None else f"; last evaluation {return_text(last)}")
             + (f", {unended} of its episodes did not end" if (unended := s.get("evaluation_unended")) else "")
         )
     if s.get("saved_as") == "best":

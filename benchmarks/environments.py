@@ -22,6 +22,7 @@ from benchmarks.exact import StatedModel, mean_return, optimum, stated_model
 from benchmarks.launching import ROOT, RunFailed, launch, markdown, new_folder
 from benchmarks.playing import Played, greedy_actions, play, read_network
 from common.config import BadInput
+from common.return_text import return_text
 from common.run_files import CONFIG, METRICS, Q_NETWORK
 
 _EPISODES = 100
@@ -262,7 +263,7 @@ def shown(row: dict[str, Any]) -> str:
     exact = "" if row["exact"] is None else f", exactly {row['exact']:.3f} of {row['optimum']:.3f}"
     met = "" if row["met"] is None else f", {'met' if row['met'] else 'NOT met'} ({row['bar']:g})"
     return (
-        f"{row['return']:.2f}{exact}{met}; best look {number(row['best_look'])}; {row['env_steps']:,} env steps, "
+        f"{number(row['return'])}{exact}{met}; best look {number(row['best_look'])}; {row['env_steps']:,} env steps, "
         f"{row['learner_steps']:,} learner steps, {row['process_seconds']:.0f} s, {row['stopped_by']}"
     )
 
@@ -322,11 +323,8 @@ def _result(row: dict[str, Any]) -> str:
 
 
 def number(value: float | None) -> str:
-    """With as many digits as tell something: 0.744, 7.93, 498.2, 10,391."""
-    if value is None:
-        return "-"
-    size = abs(value)
-    return f"{value:,.{0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3}f}"
+    """A return, or that there is none."""
+    return "-" if value is None else return_text(value)
 
 
 def grouped(rows: Iterable[dict[str, Any]], key: Callable[[dict[str, Any]], Any]) -> dict[Any, list[dict[str, Any]]]:

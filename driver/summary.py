@@ -8,6 +8,7 @@ from typing import Any
 
 from analysis.saved_run import how_good, later_is_saved
 from common.config import Config
+from common.return_text import interval_text, return_text
 from common.run_files import CURVE, LAST_Q_NETWORK, Q_NETWORK, TENSORBOARD, TIMELINE
 from common.types import EnvironmentSpec, Kept
 from driver.reporting.progress import samples_per_insert
@@ -136,11 +137,13 @@ def _verdict(summary: dict[str, Any], env: str, goal: float | None) -> str:
             return when
         low, high = summary["confirmation_interval"]
         return (
-            f"{when}: mean return {summary['confirmation_return']:.1f} [{low:.1f}, {high:.1f}] over "
+            f"{when}: mean return {interval_text(summary['confirmation_return'], low, high)} over "
             f"{summary['confirmation_episodes']:,} fresh episodes"
         )
     last = summary["last_evaluation_return"]
-    seen = "no evaluation was finished" if last is None else f"the last evaluation had a mean return of {last:.1f}"
+    seen = "the last evaluation had a mean return of " + ("" if last is None else return_text(last))
+    if last is None:
+        seen = "no evaluation was finished"
     if goal is None:
         return f"{env} has no return that counts as solved ({summary['stopped_by']}); {seen}"
     return f"not solved, {env} counts as solved at {goal:g} ({summary['stopped_by']}); {seen}"

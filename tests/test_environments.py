@@ -95,8 +95,6 @@ def test_an_environment_is_played_through_its_wrapper_once_it_is_registered() ->
     assert list(cast("spaces.Dict", make(entry._replace(wrapper=None)).observation_space)) == ["a", "mission"]
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [(0.7442, "0.744"), (7.931, "7.93"), (-162.04, "-162.0"), (-10_000.0, "-10,000"), (None, "-")]
-)
-def test_numbers_have_the_digits_that_tell_something(value: float | None, shown: str) -> None:
+@pytest.mark.parametrize(("value", "shown"), [(0.7442, "0.744"), (None, "-")])
+def test_a_return_that_there_is_not_is_a_dash(value: float | None, shown: str) -> None:
     assert number(value) == shown

@@ -292,13 +292,16 @@ def test_fewer_copies_than_episodes_play_them_in_turns_and_count_every_one() -> 
     """Seven episodes on three copies: the third turn plays one; the other copies' episodes in it do not count."""
     script = [np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]), np.array([7.0, 8.0, 9.0])]
     environments = FakeEnvironments(script, [1, 30, 4])
-    ended: list[int] = []
-    played = greedy_episodes(QFunction(good(1).arrays), environments, 7, 5, StepLimit(None), ended=ended.append)
+    told: list[tuple[int, int]] = []
+    played = greedy_episodes(
+        QFunction(good(1).arrays), environments, 7, 5, StepLimit(None), told=lambda *news: told.append(news)
+    )
     assert played is not None
     assert played.returns.tolist() == pytest.approx([1, 2, 3, 4, 5, 6, 7])
     assert (played.unended, played.longest_env_steps) == (0, 30)
     assert len(environments.seeds) == 3
-    assert sum(ended) == 7
+    assert sum(through for through, _ in told) == 7
+    assert {env_steps for _, env_steps in told} == set(range(1, 31))  # every step is told of
 
 
 def test_each_turn_of_the_copies_has_start_states_of_its_own() -> None:
@@ -591,24 +594,63 @@ def test_stop_ends_a_confirmation_in_the_middle_of_any_round_and_newer_params_ar
     assert not running.kept.confirmed
 
 
-def test_a_look_of_a_slow_environment_has_fewer_episodes_and_the_next_one_waits() -> None:
-    """Each step of a copy takes half a second of the clock, and training episodes have two."""
-    seconds = [0.0]
+def slow(seconds: list[float], step_seconds: float, solved_return: float | None = None) -> Evaluator:
+    """Each step of a copy takes so long of the clock, whose time the list holds; episodes have two of them.
+
+    Every episode comes to 7.
+    """
 
     class SlowEnvironments(FakeEnvironments):
         def step(self, action: NDArray[np.int64]) -> Step:
-            seconds[0] += 0.5 * self.num_envs
+            seconds[0] += step_seconds * self.num_envs
             return super().step(action)
 
     evaluating = Evaluator(
         EvaluatorConfig(evaluation_interval_learner_steps=100, evaluation_episodes=30),
-        FakeCopies(lambda count: SlowEnvironments([np.full(count, 7.0)], [2] * count), step_seconds=0.5),
+        FakeCopies(lambda count: SlowEnvironments([np.full(count, 7.0)], [2] * count), step_seconds=step_seconds),
         SHAPES,
         np.random.SeedSequence(1),
-        None,
+        solved_return,
         clock=lambda: seconds[0],
     )
     evaluating.report(longest_training_episode=3, mean_training_episode=2.0)
+    return evaluating
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "solved_return", "expected"),
+    [
+        (0.1, None, [(100, "look"), (200, "look"), (200, "second_look")]),  # 2 s each
+        (0.3, None, [(100, "look"), (100, "second_look")]),  # 6 s each: too long for the newest
+        (0.5, None, [(100, "look")]),  # 10 s
+        (0.3, 8.0, [(100, "look"), (100, "second_look")]),
+    ],
+)
+def test_a_slow_environment_has_of_the_last_looks_those_that_fit(
+    step_seconds: float, solved_return: float | None, expected: list[tuple[int, str]]
+) -> None:
+    evaluating = slow([0.0], step_seconds, solved_return)
+    evaluating.evaluate(good(100))
+    evaluating.set_params(good(200))
+    evaluating.stop(final_look=True)
+    evaluating.run()
+    assert [(look.version, look.kind) for look in evaluating.next_looks(0).looks] == expected
+
+
+def test_a_candidate_at_the_end_whose_confirmation_does_not_fit_has_a_second_look() -> None:
+    """100 episodes would take 20 s."""
+    evaluating = slow([0.0], 0.1, solved_return=7.0)
+    evaluating.set_params(good(200))
+    evaluating.stop(final_look=True)
+    evaluating.run()
+    assert [(look.kind, look.solved) for look in evaluating.next_looks(0).looks] == [
+        ("look", False), ("second_look", False),
+    ]  # fmt: skip
+
+
+def test_a_look_of_a_slow_environment_has_fewer_episodes_and_the_next_one_waits() -> None:
+    seconds = [0.0]
+    evaluating = slow(seconds, 0.5)
     evaluating.evaluate(good(100))
     (look,) = evaluating.next_looks(0).looks
     assert (len(look.returns), seconds[0]) == (10, 10.0)

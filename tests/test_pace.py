@@ -50,7 +50,7 @@ def test_the_first_look_goes_by_what_a_step_takes_and_how_long_training_episodes
     assert first.episodes(step_seconds=0.02, episode_env_steps=40.0) == 12
     assert first.episodes(step_seconds=0.0001, episode_env_steps=500.0) == 100
     assert first.episodes(step_seconds=0.0001, episode_env_steps=20_000.0) == 10  # not 5: fewer say nothing
-    assert first.episodes(step_seconds=0.001, episode_env_steps=0.0) == 50  # nothing known: 200 steps
+    assert Run().pace.episodes(step_seconds=0.001, episode_env_steps=0.0) == 40  # nothing known: 200 steps
 
 
 def test_looks_of_long_runs_may_take_a_twentieth_of_them() -> None:
@@ -63,8 +63,38 @@ def test_looks_of_long_runs_may_take_a_twentieth_of_them() -> None:
 def test_a_look_at_the_end_has_the_time_that_is_left() -> None:
     run = Run()
     run.look(episode_seconds=0.05)
-    assert run.pace.episodes(step_seconds=0.0, episode_env_steps=0.0, allowed=1.5) == 30
+    assert run.pace.episodes(step_seconds=0.0, episode_env_steps=0.0, allowed=3.5) == 60  # three turns of 20
+    assert run.pace.episodes(step_seconds=0.0, episode_env_steps=0.0, allowed=0.9) == 18
     assert run.pace.note is None
+
+
+def test_a_look_at_the_end_that_would_be_too_short_to_say_something_is_left_out() -> None:
+    run = Run()
+    run.look(episode_seconds=0.05)
+    assert run.pace.episodes(step_seconds=0.0, episode_env_steps=0.0, allowed=0.49) == 0
+
+
+@pytest.mark.parametrize(("episode_seconds", "expected"), [(0.06, True), (0.08, False)])
+def test_whether_a_confirmation_fits_goes_by_the_last_look(episode_seconds: float, expected: bool) -> None:
+    run = Run()
+    assert not run.pace.fits(1, allowed=1e9)
+    run.look(episode_seconds)
+    assert run.pace.fits(100, allowed=7.0) == expected
+
+
+def test_a_look_in_turns_has_no_part_of_a_turn() -> None:
+    """All copies take each step of it."""
+    run = Run()
+    run.look(episode_seconds=0.4)
+    assert run.look(episode_seconds=0.4) == 20  # where 25 would fit into 10 s, and take as long as 40
+
+
+def test_what_an_episode_takes_is_not_told_before_it_is_known() -> None:
+    pace = Run().pace
+    assert pace.episodes(step_seconds=0.02, episode_env_steps=0.0) == 10
+    assert pace.note is None
+    assert pace.episodes(step_seconds=0.02, episode_env_steps=25.0) == 20
+    assert pace.note == "a look has 20 episodes, not 100, because one takes 0.5 s"
 
 
 def test_looks_of_more_than_a_second_are_played_in_turns_of_20_from_then_on() -> None:

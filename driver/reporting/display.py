@@ -13,6 +13,7 @@ from rich.panel import Panel
 
 from analysis.moment import Goals, line, moment, table
 from common.config import Config
+from common.return_text import interval_text
 from common.types import Look
 from driver.reporting.progress import Progress
 
@@ -23,7 +24,7 @@ _MOST_HEARD = 10  # lines of the environment's code
 
 def interval(look: Look) -> str:
     """The mean and its interval, with the confidence where it is not the usual 95 %."""
-    text = f"{look.mean:.1f} [{look.interval_low:.1f}, {look.interval_high:.1f}]"
+    text = interval_text(look.mean, look.interval_low, look.interval_high)
     return text if look.kind != "confirmation" else f"{text} at {100 * look.confidence:.6g} %"
 
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import ray
 
+from common.return_text import return_text
 from common.run_files import METRICS, TIMELINE
 from common.time_use import ACTIVITIES, column
 from driver.ray_environment import TIMELINE_CALLS
@@ -135,7 +136,7 @@ def _looks(rows: Sequence[Mapping[str, Any]], process: int) -> Iterator[Event]:
     """A mark where the driver heard of each."""
     for row in rows:
         args = {name: row[name] for name in ("learner_steps", "env_steps", "evaluation_return", "evaluation_std")}
-        name = f"{row['kind']} {row['evaluation_return']:.1f}"
+        name = f"{row['kind']} {return_text(row['evaluation_return'])}"
         mark = {"ph": "i", "s": "p", "pid": process, "tid": _ACTIVITIES_TRACK}
         yield {**mark, "name": name, "ts": _microseconds(row["seconds"]), "args": args}
 

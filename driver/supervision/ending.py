@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
+from actors.evaluator import FINAL_SECONDS
 from common.types import Params
 from driver.reporting.observer import Observer
 from driver.supervision.networks import Networks
@@ -19,7 +21,8 @@ from replay_server.stats import ReplayReport
 
 Who = TypeVar("Who", str, int)
 
-_STOP_SECONDS = 4.0  # for the roles to end by themselves
+_STOP_SECONDS = 4.0  # for the roles to end by themselves, without a last look
+_SLICE_SECONDS = 0.1  # of a last look, after each of which a signal is noticed
 _ANSWER_SECONDS = 1.0  # for a last question to a role
 
 
@@ -30,12 +33,21 @@ class Ending:
         self._roles = roles
         self._observer = observer
 
-    def stop(self, runs: Sequence[Any], final_look: bool) -> None:
-        """Tells everybody, and waits for the `run` calls given; with `final_look` after one at the newest params."""
+    def stop(self, runs: Sequence[Any], looking: Any | None, hurry: Callable[[], bool]) -> None:
+        """Tells everybody, and waits for the `run` calls given.
+
+        `looking`: that of the evaluator, if it should look for a last time before. `hurry`: the user wants no more.
+        """
         self._roles.replay.call("stop")
         # It passes over versions while it is busy or still starting; the newest is what it should end with.
         _ask(self._roles.learner, "newest", partial(self._roles.evaluator.call, "set_params", group=CONTROL_GROUP))
-        self._roles.evaluator.call("stop", final_look, group=CONTROL_GROUP)
+        self._roles.evaluator.call("stop", looking is not None, group=CONTROL_GROUP)
+        if looking is not None:
+            deadline = time.monotonic() + FINAL_SECONDS
+            while time.monotonic() < deadline and not hurry():
+                if ray.wait([looking], timeout=_SLICE_SECONDS)[0]:
+                    break
+            self._roles.evaluator.call("stop", False, group=CONTROL_GROUP)
         if runs:
             ray.wait(list(runs), num_returns=len(runs), timeout=_STOP_SECONDS)
 

@@ -104,7 +104,11 @@ class Supervisor:
                 self._tick()
             ending = Ending(self._roles, self._observer)
             reached_a_limit = self._stopped_by in ("max_env_steps", "max_learner_steps", "max_seconds")
-            ending.stop([] if self._failure else self._outstanding_runs(), final_look=reached_a_limit)
+            ending.stop(
+                [] if self._failure else self._outstanding_runs(),
+                looking=self._runs.get(self._roles.evaluator.name) if reached_a_limit else None,
+                hurry=lambda: self._signals.received is not None,
+            )
             ending.ask_for_looks()
             ending.fetch_networks(self._networks)
             ending.ask(self._polling.observe)
