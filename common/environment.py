@@ -250,7 +250,9 @@ def _make_own(env_id: str, num_envs: int, args: Sequence[str], first_index: int)
 
 def _why_not_flat(env: gymnasium.Env[Any, Any], name: str, space: spaces.Space[Any]) -> str:
     """Of a leaf that holds no numbers, with the wrapper that helps."""
-    others = [leaf.name for leaf in leaves(env.observation_space) if has_numbers(leaf.space)]
+    found = list(leaves(env.observation_space))
+    no_numbers = {leaf.name.partition(".")[0] for leaf in found if not has_numbers(leaf.space)}
+    others = list(dict.fromkeys(key for leaf in found if (key := leaf.name.partition(".")[0]) not in no_numbers))
     kinds = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of these work"
     if not name:
         return (
@@ -261,10 +263,9 @@ def _why_not_flat(env: gymnasium.Env[Any, Any], name: str, space: spaces.Space[A
     if any(type(layer).__module__.partition(".")[0] == "minigrid" for layer in _layers(env)):
         return f"{said}: use --env-wrapper minigrid.wrappers:ImgObsWrapper, which leaves the image"
     if isinstance(env.observation_space, spaces.Dict) and others:
-        kept = list(dict.fromkeys(other.partition(".")[0] for other in others))
         return (
             f"{said}: leave it out with --env-wrapper MODULE:FUNCTION, a function of yours that returns "
-            f"gymnasium.wrappers.FilterObservation(env, {kept})"
+            f"gymnasium.wrappers.FilterObservation(env, {others})"
         )
     return f"{said}: leave it out with a wrapper, --env-wrapper MODULE:FUNCTION"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,10 +34,16 @@ class Plan(NamedTuple):
 def make_plan(config: Config, environment: EnvironmentSpec, embedded: bool) -> Plan:
     """Checks everything that can be checked before anything starts. Raises BadInput."""
     asked, config = config, resolve(config, environment.observation_size)
-    before, after = flat_settings(asked), flat_settings(config)
     if embedded:
         each = resources.FORKED_PROCESS_BYTES if entry_program() else resources.PROCESS_BYTES
-        resources.check_memory(config, environment, available_memory(), each)
+        available = available_memory()
+        if asked.replay.replay_capacity_transitions is None:
+            ring = resources.default_ring(config, environment, available, each)
+            config = dataclasses.replace(
+                config, replay=dataclasses.replace(config.replay, replay_capacity_transitions=ring)
+            )
+        resources.check_memory(config, environment, available, each)
+    before, after = flat_settings(asked), flat_settings(config)
     solved_return = config.evaluator.solved_return
     return Plan(
         config=config,

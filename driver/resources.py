@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 from common.config import BadInput, Config, rows_per_call
 from common.env_args import EVALUATOR_COPIES
@@ -11,6 +12,7 @@ from common.params import layer_shapes
 from common.types import EnvironmentSpec
 from replay_server.buffer import row_bytes
 
+KB = 1024
 MB = 1024**2
 OBJECT_STORE_BYTES = 256 * MB
 _RAY_BYTES = 700 * MB + OBJECT_STORE_BYTES  # GCS, raylet, agents, dashboard, object store
@@ -24,6 +26,9 @@ _OBSERVATIONS_OF_COPY = 8  # float32: its own, those of the vector class, and wh
 _PARAMS_OF_PLAYER = 3  # the message, what is acted with, what it replaces
 _PARAMS_OF_LEARNER = 10  # online, target, gradient, average, Adam's two, and those on their way out
 _LARGE_ROW_BYTES = 50_000  # the ring takes 2.5 GB at its default size
+_SMALL_FRAME = 84 * 84  # numbers
+_LEAST_RING = 1000  # transitions
+_SHARE_OF_MEMORY = 2  # one part in so many of what is available, for a run whose ring nobody asked for
 _REPLIES_HELD = 6  # three in flight, where they come from and where they are used
 
 
@@ -38,7 +43,7 @@ def word_on_rows(config: Config, environment: EnvironmentSpec) -> str | None:
     if row <= _LARGE_ROW_BYTES and not environment.image:
         return None
     cost = (
-        f"a row takes {row / 1000:,.0f} kB, and the ring {capacity * row / MB:,.0f} MB at "
+        f"a row takes {row / KB:,.0f} kB, and the ring {capacity * row / MB:,.0f} MB at "
         f"--replay-capacity-transitions {capacity}"
     )
     if not environment.image:
@@ -47,22 +52,32 @@ def word_on_rows(config: Config, environment: EnvironmentSpec) -> str | None:
             "keeps fewer, --env-wrapper MODULE:FUNCTION, or fewer transitions take less"
         )
     shape = "x".join(map(str, environment.image))
+    frames = (
+        "small grey frames, by gymnasium.wrappers.GrayscaleObservation and ResizeObservation in a function that "
+        "--env-wrapper MODULE:FUNCTION names, or "
+    )
+    small = environment.observation_size <= _SMALL_FRAME
     return (
         f"--env {environment.id}: images of {shape}: {cost}. There is no convolutional network here, and this one "
-        "learns little from pixels; small grey frames, by gymnasium.wrappers.GrayscaleObservation and "
-        "ResizeObservation in a function that --env-wrapper MODULE:FUNCTION names, or fewer transitions take less"
+        f"learns little from pixels; {'' if small else frames}fewer transitions take less"
     )
 
 
-def check_memory(
-    config: Config, environment: EnvironmentSpec, available: int, process_bytes: int = PROCESS_BYTES
-) -> None:
-    """Raises BadInput unless all roles with what they hold fit into `available` bytes, naming what would fit.
+class _Needs(NamedTuple):
+    """Bytes."""
 
-    `process_bytes`: of each role's process beside what it holds for its work.
-    """
-    size, capacity = environment.observation_size, config.replay.capacity_transitions
-    actors, shards = config.actor.actors, config.replay.replay_shards
+    row: int
+    chunk: int
+    replies: int  # of sample calls
+    environment: int  # each copy of an actor
+    one_actor: int  # of one environment
+    actor: int
+    without_replay: int  # all but actors, the ring and its processes
+    fixed: int  # all but actors and the ring
+
+
+def _needs(config: Config, environment: EnvironmentSpec, process_bytes: int) -> _Needs:
+    size = environment.observation_size
     row = row_bytes(size)
     shapes = layer_shapes(size, config.network.hidden, environment.action_count)
     params = sum(math.prod(shape) for shape in shapes.values()) * _FLOAT_BYTES
@@ -73,13 +88,44 @@ def check_memory(
     environment_bytes = copy_bytes + config.actor.n_step * (size * _FLOAT_BYTES + row)
     player = process_bytes + _PARAMS_OF_PLAYER * params
     one_actor = player + chunk + environment_bytes
-    actor_bytes = one_actor + (config.actor.envs_per_actor - 1) * environment_bytes
-
     learner = _LEARNER_BYTES + _PARAMS_OF_LEARNER * params
     replies = _REPLIES_HELD * reply
     copies = min(EVALUATOR_COPIES, config.evaluator.evaluation_episodes)
     without_replay = _RAY_BYTES + learner + replies + chunk + player + copies * copy_bytes
-    fixed = without_replay + replay_processes(shards) * process_bytes
+    return _Needs(
+        row=row,
+        chunk=chunk,
+        replies=replies,
+        environment=environment_bytes,
+        one_actor=one_actor,
+        actor=one_actor + (config.actor.envs_per_actor - 1) * environment_bytes,
+        without_replay=without_replay,
+        fixed=without_replay + replay_processes(config.replay.replay_shards) * process_bytes,
+    )
+
+
+def default_ring(
+    config: Config, environment: EnvironmentSpec, available: int, process_bytes: int = PROCESS_BYTES
+) -> int:
+    """Transitions of the ring where nobody asked for a size: the default, or as many as fit into half of the memory.
+
+    At least 1,000: where these do not fit, `check_memory` says what would help.
+    """
+    needs = _needs(config, environment, process_bytes)
+    room = available // _SHARE_OF_MEMORY - needs.fixed - config.actor.actors * needs.actor
+    return min(config.replay.capacity_transitions, max(_LEAST_RING, room // needs.row))
+
+
+def check_memory(
+    config: Config, environment: EnvironmentSpec, available: int, process_bytes: int = PROCESS_BYTES
+) -> None:
+    """Raises BadInput unless all roles with what they hold fit into `available` bytes, naming what would fit.
+
+    `process_bytes`: of each role's process beside what it holds for its work.
+    """
+    capacity, actors, shards = config.replay.capacity_transitions, config.actor.actors, config.replay.replay_shards
+    needs = _needs(config, environment, process_bytes)
+    row, chunk, replies, environment_bytes, one_actor, actor_bytes, without_replay, fixed = needs
     missing = fixed + capacity * row + actors * actor_bytes - available
     if missing <= 0:
         return
@@ -91,7 +137,7 @@ def check_memory(
             _refuse_share("chunk-rows", rows, chunks, missing, have)
     if replies > max(capacity * row, actors * actor_bytes):
         _refuse_share("batch-size", config.learner.batch_size, replies, missing, have)
-    least = one_actor + 1000 * row  # for one actor and a small ring
+    least = one_actor + _LEAST_RING * row  # for one actor and a small ring
     over = fixed + least - available
     if shards > 1 and over > 0:
         fits = max(1, (available - without_replay - least) // process_bytes - 1)  # one of the processes coordinates

@@ -141,6 +141,12 @@ class DeepText(Grid):
     observation_space = spaces.Tuple([spaces.Discrete(2), WithText.observation_space])
 
 
+class InnerText(Grid):
+    """What is refused, and no key of the outer Dict leaves only the text out."""
+
+    observation_space = spaces.Dict(a=spaces.Discrete(2), b=WithText.observation_space)
+
+
 class Tree(Grid):
     """A Dict that holds a Tuple."""
 
@@ -174,6 +180,7 @@ gymnasium.register("Image-v0", entry_point=Image)
 gymnasium.register("TextOnly-v0", entry_point=TextOnly)
 gymnasium.register("WithText-v0", entry_point=WithText)
 gymnasium.register("DeepText-v0", entry_point=DeepText)
+gymnasium.register("InnerText-v0", entry_point=InnerText)
 gymnasium.register("Tree-v0", entry_point=Tree, vector_entry_point=same_step_tree)
 gymnasium.register("NoObservations-v0", entry_point=NoObservations)
 
@@ -346,6 +353,7 @@ def test_an_environment_without_a_reward_threshold_is_fine() -> None:
         ("WithText-v0", "a part 'mission' that is Text"),
         ("WithText-v0", "gymnasium.wrappers.FilterObservation(env, ['a', 'b'])"),
         ("DeepText-v0", "a part '1.mission' that is Text"),
+        ("InnerText-v0", "gymnasium.wrappers.FilterObservation(env, ['a'])"),
         ("NoObservations-v0", "its observations are empty"),
     ],
 )

@@ -29,6 +29,15 @@ def test_it_is_said_once_when_candidates_are_refused_and_nothing_got_better_for_
     ]
 
 
+def test_the_end_repeats_it_unless_the_best_has_reached_the_threshold_since() -> None:
+    reach = Reach(8.0)
+    (sentence,) = seen(reach, refused(1000), refused(2000), refused(4000))
+    assert reach.at_the_end(kept(of(5000, 7.95, "second_look"))) == sentence
+    assert reach.at_the_end(None) == sentence
+    assert str(reach.at_the_end(kept(of(5000, 8.2, "confirmation")))).startswith("the best network seen, 8.20 [")
+    assert reach.at_the_end(kept(of(5000, 9.5, "second_look"))) is None
+
+
 def test_nothing_is_said_while_it_gets_better() -> None:
     reach = Reach(8.0)
     assert seen(reach, *(refused(steps, mean) for steps, mean in ((1000, 7.0), (2000, 7.2), (3000, 7.4)))) == []

@@ -9,7 +9,7 @@ from fakes import environment_spec
 
 from common.config import ActorConfig, BadInput, Config, LearnerConfig, ReplayConfig, resolve
 from common.types import EnvironmentSpec
-from driver.resources import FORKED_PROCESS_BYTES, MB, check_memory, replay_processes, word_on_rows
+from driver.resources import FORKED_PROCESS_BYTES, MB, check_memory, default_ring, replay_processes, word_on_rows
 
 ENVIRONMENT = environment_spec("CartPole-v1", observation_size=4)
 
@@ -128,18 +128,38 @@ def test_images_start_with_their_price_and_what_takes_less() -> None:
     word = word_on_rows(config, FRAMES)
     assert word is not None
     assert word.startswith(
-        "--env frames: images of 210x160x3: a row takes 806 kB, and the ring 1,538 MB at "
+        "--env frames: images of 210x160x3: a row takes 788 kB, and the ring 1,538 MB at "
         "--replay-capacity-transitions 2000. There is no convolutional network here"
     )
     assert "gymnasium.wrappers.GrayscaleObservation and ResizeObservation in a function that --env-wrapper" in word
     small = environment_spec("small", observation_size=32 * 32)._replace(image=(32, 32))
-    assert "images of 32x32: a row takes 8 kB" in str(word_on_rows(config, small))
+    word_on_small = str(word_on_rows(config, small))
+    assert "images of 32x32: a row takes 8 kB" in word_on_small
+    assert "GrayscaleObservation" not in word_on_small  # which this is already
+
+
+@pytest.mark.parametrize(("asked", "least", "most"), [(None, 5_000, 15_000), (4_000, 4_000, 4_000)])
+def test_a_ring_of_images_that_nobody_asked_for_takes_at_most_half_of_the_memory(
+    asked: int | None, least: int, most: int
+) -> None:
+    """Its default, 50,000 rows, takes 38 GB."""
+    config = resolve(Config(replay=ReplayConfig(replay_capacity_transitions=asked)), FRAMES.observation_size)
+    ring = default_ring(config, FRAMES, 24_000 * MB)
+    assert least <= ring <= most
+    smaller = dataclasses.replace(config.replay, replay_capacity_transitions=ring)
+    check_memory(dataclasses.replace(config, replay=smaller), FRAMES, 24_000 * MB)
+
+
+def test_a_ring_of_small_observations_has_its_default_size_wherever_a_run_fits() -> None:
+    config = resolve(Config(), ENVIRONMENT.observation_size)
+    assert default_ring(config, ENVIRONMENT, 8_000 * MB) == config.replay.capacity_transitions
+    assert default_ring(config, ENVIRONMENT, 1_000 * MB) == 1_000
 
 
 def test_large_observations_that_are_no_images_have_their_price_too() -> None:
     states = environment_spec("states", observation_size=20_000)
     assert str(word_on_rows(resolve(Config(), states.observation_size), states)).startswith(
-        "--env states: observations of 20,000 numbers: a row takes 160 kB, and the ring 7,631 MB at "
+        "--env states: observations of 20,000 numbers: a row takes 156 kB, and the ring 7,631 MB at "
         "--replay-capacity-transitions 50000; a wrapper that keeps fewer"
     )
 

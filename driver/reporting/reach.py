@@ -46,10 +46,12 @@ class Reach:
         return None
 
     def at_the_end(self, kept: Kept | None) -> str | None:
-        """Of a run that has not solved though its best may be there."""
-        if self._told is not None or self._threshold is None or kept is None or kept.fresh is None:
+        """Of a run that has not solved though its best may be there, whose figures then are the newer ones."""
+        if self._threshold is None or kept is None or kept.fresh is None:
             return self._told
         fresh = kept.fresh
+        if self._told is not None and fresh.mean < self._threshold:
+            return self._told
         if fresh.solved or not fresh.interval_low <= self._threshold <= fresh.interval_high:
             return None
         summary = Summary(fresh.mean, fresh.std, fresh.interval_low, fresh.interval_high)
