@@ -86,11 +86,12 @@ def advice(env_id: str) -> str | None:
     if not places:
         return f"{said}; {_what_there_is(module, name, ids)}"
     place = min(places, key=lambda place: (not place.names_it, place.function is not None))
+    does = "does" if place.names_it else "registers some"  # which may be others
     if place.function is None:
-        return f"{said}; its submodule {place.module} does: --env {place.module}:{name}"
+        return f"{said}; its submodule {place.module} {does}: --env {place.module}:{name}"
     return (
-        f"{said}, but its function {place.module}.{place.function} does; write a module that imports and calls it, and "
-        f"name that one, such as --env my_envs:{name}"
+        f"{said}, but its function {place.module}.{place.function} {does}; write a module that imports and calls it, "
+        f"and name that one, such as --env my_envs:{name}"
     )
 
 

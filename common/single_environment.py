@@ -71,8 +71,8 @@ def why_not_made(env_id: str, args: Sequence[str], error: BaseException) -> str:
         works = "use a registered Gymnasium id, or module:id" if package is None else f"pip install '{package}'"
         return f"--env {env_id}: {error}; {works}"
     if unknown_id:
-        known = advice(env_id)
-        return f"--env {env_id}: {known or f'{_one_line(error)}; use a registered Gymnasium id, or module:id'}"
+        says = _one_line(error).rstrip(".")
+        return f"--env {env_id}: {advice(env_id) or f'{says}; use a registered Gymnasium id, or module:id'}"
     works = "; give it as --env-args NAME=VALUE" if re.search(r"missing \d+ required", str(error)) else ""
     return f"{shown_setting(env_id, args)}: {blame(error).replace(f'{env_id}: ', '')}{works}"
 

@@ -122,10 +122,11 @@ def test_a_submodule_is_named_too_where_the_package_registers_others(site: Path)
 
 
 def test_a_function_that_registers_is_named_where_nobody_calls_it(site: Path) -> None:
+    """Which ids it registers is not written there as they are."""
     name = install(site, {"gym.py": IN_A_FUNCTION})
     message = refusal(f"{name}:{name}/Game-v0")
     assert f"{name} was imported and registers nothing with Gymnasium" in message
-    assert f"its function {name}.gym.register_envs does; write a module that imports and calls it" in message
+    assert f"its function {name}.gym.register_envs registers some; write a module that imports and calls it" in message
 
 
 NOT_FOR_ENVIRONMENTS = "import atexit  # of a gym\natexit.register(print)\n"
