@@ -7,10 +7,9 @@ Out:  next_looks(seen)       to the driver, as soon as there is one: every look,
 
 A look is some greedy episodes on start states of its own seed. Mean at or above the threshold makes the version a
 candidate, and fresh episodes decide on it (actors/confirmation.py). Else, what seems the best so far is looked at again
-on fresh episodes (actors/best.py), which past the first confirmation is another. A long look ends as soon as it is
-surely below the best. Slow environments have
-fewer and rarer looks (actors/pace.py), and fewer copies (actors/copies.py). Episodes that do not end within a limit
-(actors/greedy.py) count with what they reached.
+on fresh episodes (actors/best.py); past the first confirmation by another one. A long look ends as soon as it is surely
+below the best. Slow environments have fewer and rarer looks (actors/pace.py), and fewer copies (actors/copies.py).
+Episodes that do not end within a limit (actors/greedy.py) count with what they reached.
 Run by the driver as a Ray actor: `run` occupies its thread, the rest comes in on others.
 """
 
@@ -248,6 +247,8 @@ class Evaluator:
                 assert self._solved_return is not None
                 self._confirm(due.params, due.look, self._solved_return)
                 return
+            if self._best.confirmed:
+                return  # nothing less takes its place
         if (fresh := self._look_at(due.params, seconds)) is not None:
             self._take_fresh(due.params, due.look, fresh._replace(kind="second_look"))
 

@@ -67,9 +67,9 @@ class Pace:
         return min(episodes, _TURN_EPISODES) if self._in_turns else episodes
 
     def looked(self, episodes: int, seconds: float) -> None:
-        """A look of so many episodes took so long."""
+        """A look of so many episodes took so long, or a confirmation, which may have those of several looks."""
         self._episode_seconds = seconds / episodes
-        if seconds > _QUICK_SECONDS:
+        if seconds > _QUICK_SECONDS * max(1.0, episodes / self._wanted):
             self._may_begin = self._clock() + (_SHARE_OF_TIME - 1) * seconds
 
     def wait_seconds(self) -> float:

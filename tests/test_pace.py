@@ -53,6 +53,14 @@ def test_the_first_look_goes_by_what_a_step_takes_and_how_long_training_episodes
     assert Run().pace.episodes(step_seconds=0.001, episode_env_steps=0.0) == 40  # nothing known: 200 steps
 
 
+def test_a_confirmation_of_several_rounds_is_as_quick_as_its_rounds() -> None:
+    run = Run()
+    run.pace.looked(episodes=1000, seconds=15.0)
+    assert run.pace.wait_seconds() <= 0
+    run.pace.looked(episodes=1000, seconds=25.0)
+    assert run.pace.wait_seconds() == pytest.approx(50.0)
+
+
 def test_looks_of_long_runs_may_take_a_twentieth_of_them() -> None:
     run = Run()
     run.look(episode_seconds=2.0)
