@@ -109,11 +109,13 @@ def default_ring(
 ) -> int:
     """Transitions of the ring where nobody asked for a size: the default, or as many as fit into half of the memory.
 
-    At least 1,000: where these do not fit, `check_memory` says what would help.
+    The default too where fewer than 1,000 would fit: then `check_memory` says what would help.
     """
     needs = _needs(config, environment, process_bytes)
     room = available // _SHARE_OF_MEMORY - needs.fixed - config.actor.actors * needs.actor
-    return min(config.replay.capacity_transitions, max(_LEAST_RING, room // needs.row))
+    fits = room // needs.row
+    least = max(_LEAST_RING, config.replay.replay_shards, config.learner.batch_size)
+    return config.replay.capacity_transitions if fits < least else min(config.replay.capacity_transitions, fits)
 
 
 def check_memory(

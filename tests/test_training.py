@@ -52,7 +52,7 @@ ENOUGH_CHUNKS = 5  # that some episodes are in them
 def config(env: str, **replay: Any) -> Config:
     """Two small actors, a small network, no wish to solve anything."""
     return Config(
-        run=RunConfig(env=env, max_seconds=60),
+        run=RunConfig(env=env, max_seconds=300),
         actor=ActorConfig(actors=2, envs_per_actor=2, epsilon_schedule="exponential", chunk_rows=32),
         network=NetworkConfig(hidden=(32,)),
         learner=LearnerConfig(batch_size=32, target_sync_learner_steps=30, params_average=0.9),
