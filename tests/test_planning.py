@@ -10,7 +10,7 @@ import pytest
 from fakes import environment_spec, random_arrays
 from run_folders import change_config, write_network
 
-from common.config import BadInput, Config, NetworkConfig, RunConfig
+from common.config import BadInput, Config, NetworkConfig, ReplayConfig, RunConfig
 from common.params import layer_shapes
 from common.run_files import CONFIG
 from driver.planning import make_plan
@@ -81,3 +81,14 @@ def test_a_tilde_in_the_run_to_go_on_from_is_the_home_folder(tmp_path: Path, mon
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(BadInput, match=f"--initial-params {tmp_path}/nowhere: no q_network.pth there"):
         plan_from(Path("~/nowhere"))
+
+
+@pytest.mark.parametrize(("asked", "least", "most"), [(None, 5_000, 15_000), (4_000, 4_000, 4_000)])
+def test_only_a_ring_that_nobody_asked_for_is_made_to_fit(
+    monkeypatch: pytest.MonkeyPatch, asked: int | None, least: int, most: int
+) -> None:
+    monkeypatch.setattr("driver.planning.available_memory", lambda: 24_000 * 1024**2)
+    frames = environment_spec("frames", 210 * 160 * 3, 6)
+    plan = make_plan(Config(replay=ReplayConfig(replay_capacity_transitions=asked)), frames, embedded=True)
+    assert least <= plan.config.replay.capacity_transitions <= most
+    assert ("replay_capacity_transitions" in plan.filled_in) == (asked is None)

@@ -76,5 +76,5 @@ def test_returns_without_a_spread_are_told_too() -> None:
     reach = Reach(8.0)
     looks = [of(steps, 7.5, "confirmation", spread=0.0) for steps in (1000, 2000, 3000)]
     (sentence,) = seen(reach, *looks)
-    assert "7.5 [7.5, 7.5]" in sentence
+    assert "7.50 [7.50, 7.50]" in sentence
     assert "--solved-return 7.5 would count" in sentence

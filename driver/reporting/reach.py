@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from common.return_text import interval_text
 from common.statistics import Summary, summarize
 from common.types import Kept, Look
 
@@ -62,9 +63,7 @@ class Reach:
 
 
 def _shown(summary: Summary) -> str:
-    digits = _digits(summary)
-    low, high = summary.interval_low, summary.interval_high
-    return f"{summary.mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return interval_text(summary.mean, summary.interval_low, summary.interval_high)
 
 
 def _sure(summary: Summary) -> float:
