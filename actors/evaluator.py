@@ -181,8 +181,10 @@ class Evaluator:
             self.evaluate(params)
             self._time_use.spent("looking")
         self._time_use.spent("waiting")
-        if self._final_look:
-            self._stopping = False
+        with self._changed:
+            looks = self._final_look
+            self._stopping = not looks  # until somebody stops the last looks too
+        if looks:
             self._look_for_the_last_time()
             self._time_use.spent("looking")
         with self._changed:

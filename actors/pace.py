@@ -14,6 +14,7 @@ _LOOK_SECONDS = 10.0  # a look may always take as long
 _SHARE_OF_RUN = 20  # or one part in so many of the run so far, which makes the looks of long runs surer
 _QUICK_SECONDS = 2.0  # looks that are shorter follow one another as they are due
 _SHARE_OF_TIME = 3  # others take at most one part in so many of the time
+_LONGEST_WAIT = 4  # after a confirmation, at most one part in so many of the run so far: training goes on and improves
 _UNKNOWN_EPISODE_ENV_STEPS = 200.0
 _AT_ONCE_SECONDS = 1.0  # looks that are longer are played in turns, after each of which they can end
 _TURN_EPISODES = 20
@@ -69,8 +70,11 @@ class Pace:
     def looked(self, episodes: int, seconds: float) -> None:
         """A look of so many episodes took so long, or a confirmation, which may have those of several looks."""
         self._episode_seconds = seconds / episodes
-        if seconds > _QUICK_SECONDS * max(1.0, episodes / self._wanted):
-            self._may_begin = self._clock() + (_SHARE_OF_TIME - 1) * seconds
+        looks = max(1.0, episodes / self._wanted)
+        if seconds > _QUICK_SECONDS * looks:
+            wait = (_SHARE_OF_TIME - 1) * seconds
+            most = (self._clock() - self._began) / _LONGEST_WAIT
+            self._may_begin = self._clock() + min(wait, max(wait / looks, most))
 
     def wait_seconds(self) -> float:
         """Until the next look may begin; 0 or less: now."""

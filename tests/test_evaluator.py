@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from actors.evaluator import Evaluator, LooksReply
 from actors.greedy import Played, StepLimit, greedy_episodes
+from actors.pace import Pace
 from actors.policy import QFunction
 from common.config import EvaluatorConfig
 from common.environment import Step, VectorEnvironment
@@ -471,6 +472,17 @@ def test_stop_with_a_final_look_looks_at_the_newest_params_before_the_end_and_ag
     assert [look.kind for look in running.looks] == ["look", "second_look"]
 
 
+def test_a_last_look_ends_in_the_middle_when_stopped_again() -> None:
+    running = Running()
+    running.evaluator.set_params(good(10))  # for which no look is due
+    running.evaluator.stop(final_look=True)
+    running.wait_until_a_look_began()
+    running.evaluator.stop(final_look=False)
+    running.let_it_go()
+    running.assert_ended()
+    assert running.evaluator.next_looks(0).looks == []
+
+
 def test_the_final_look_does_not_repeat_one_that_there_was_but_makes_up_for_a_second_one() -> None:
     running = Running()
     running.evaluator.set_params(good(100))
@@ -656,6 +668,20 @@ def test_a_look_of_a_slow_environment_has_fewer_episodes_and_the_next_one_waits(
     assert (len(look.returns), seconds[0]) == (10, 10.0)
     notes = evaluating.report(longest_training_episode=3, mean_training_episode=2.0).notes
     assert notes == ("a look has 10 episodes, not 30, because one takes 1.0 s",)
+
+
+def test_the_pace_is_told_of_looks_and_confirmations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look has whole turns of 20 episodes, of 0.08 s each."""
+    told: list[tuple[int, float]] = []
+
+    class RecordingPace(Pace):
+        def looked(self, episodes: int, seconds: float) -> None:
+            told.append((episodes, seconds))
+            super().looked(episodes, seconds)
+
+    monkeypatch.setattr("actors.evaluator.Pace", RecordingPace)
+    slow([0.0], 0.04, solved_return=7.0).evaluate(good(100))
+    assert told == [(20, pytest.approx(1.6)), (100, pytest.approx(8.0))]
 
 
 def test_a_long_look_ends_once_it_is_surely_below_the_best_and_others_are_whole() -> None:

@@ -74,6 +74,22 @@ def test_a_confirmation_that_holds_solves_and_what_is_to_be_kept_is_remembered(t
     )
 
 
+def test_what_is_confirmed_past_the_solve_is_told_apart_from_it(tmp_path: Path) -> None:
+    output = io.StringIO()
+    seen = observing(tmp_path, output, solved_return=475.0)
+    confirmations = [
+        look(400, 480.0, "confirmation", solved=True),
+        look(800, 490.0, "confirmation", solved=True),
+        look(1200, 470.0, "confirmation"),
+    ]
+    for confirmation in confirmations:
+        seen.take_looks(LooksReply([confirmation], None))
+    assert seen.solved is not None
+    assert seen.solved.confirmation is confirmations[0]
+    verdicts = [line.rpartition(": ")[2] for line in output.getvalue().splitlines()]
+    assert verdicts == ["solved", "confirmed too", "not confirmed"]
+
+
 def test_a_networks_trouble_is_said_once(tmp_path: Path) -> None:
     output = io.StringIO()
     seen = observing(tmp_path, output)

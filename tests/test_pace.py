@@ -57,8 +57,23 @@ def test_a_confirmation_of_several_rounds_is_as_quick_as_its_rounds() -> None:
     run = Run()
     run.pace.looked(episodes=1000, seconds=15.0)
     assert run.pace.wait_seconds() <= 0
-    run.pace.looked(episodes=1000, seconds=25.0)
-    assert run.pace.wait_seconds() == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize(
+    ("run_seconds", "wait"),
+    [
+        (40.0, 36.0),  # as after one round of 18 s
+        (400.0, 100.0),  # a quarter of the run so far
+        (4000.0, 360.0),  # a third of the time is the confirmation's
+    ],
+)
+def test_after_a_slow_confirmation_the_next_look_waits_but_is_not_missed_for_a_large_part_of_the_run(
+    run_seconds: float, wait: float
+) -> None:
+    run = Run()
+    run.now = run_seconds
+    run.pace.looked(episodes=1000, seconds=180.0)
+    assert run.pace.wait_seconds() == pytest.approx(wait)
 
 
 def test_looks_of_long_runs_may_take_a_twentieth_of_them() -> None:
