@@ -36,9 +36,7 @@ from common.time_use import ACTIVITIES, TimeUse
 from common.types import Kept, Look, LookKind, Params
 
 _REPLY_SECONDS = 1.0  # next_looks answers within this time, news or not
-_LAST_SECONDS = 3.0  # for a look at the newest params after the end
-_SECOND_SECONDS = 7.0  # and for one on fresh episodes, at what seems the best
-FINAL_SECONDS = _LAST_SECONDS + _SECOND_SECONDS + 1.0  # what `run` may take after `stop`
+_NEWEST_SHARE = 0.3  # of the time after the end, for a look at the newest params; the rest is for fresh episodes
 _LOOK_CONFIDENCE = 0.95
 _HOPELESS_CONFIDENCE = 0.99
 
@@ -207,12 +205,12 @@ class Evaluator:
 
     def _look_for_the_last_time(self) -> None:
         """At the newest params, and again at the best if nobody has."""
-        due = None
+        seconds, due = self._pace.final_seconds(), None
         if self._newest is not None and self._newest.version > self._looked_version:
-            due = self._look_first(self._newest, _LAST_SECONDS)
+            due = self._look_first(self._newest, _NEWEST_SHARE * seconds)
         due = due or self._best.challenger
         if due is not None:
-            self._look_again(due, _SECOND_SECONDS)
+            self._look_again(due, (1 - _NEWEST_SHARE) * seconds)
 
     def _look_first(self, params: Params, seconds: float | None = None) -> Kept | None:
         """Returns whatever is due to be looked at again by it."""

@@ -18,6 +18,13 @@ _LONGEST_WAIT = 4  # after a confirmation, at most one part in so many of the ru
 _UNKNOWN_EPISODE_ENV_STEPS = 200.0
 _AT_ONCE_SECONDS = 1.0  # looks that are longer are played in turns, after each of which they can end
 _TURN_EPISODES = 20
+_LEAST_FINAL_SECONDS, _MOST_FINAL_SECONDS = 10.0, 30.0
+_FINAL_SHARE = 10  # one part in so many of the run, between these two
+
+
+def final_seconds(run_seconds: float) -> float:
+    """What the last looks of a run that took so long may take."""
+    return min(_MOST_FINAL_SECONDS, max(_LEAST_FINAL_SECONDS, run_seconds / _FINAL_SHARE))
 
 
 class Pace:
@@ -58,6 +65,10 @@ class Pace:
         if count < self._wanted and allowed is None and known and self.note is None:
             self.note = f"a look has {count} episodes, not {self._wanted}, because one takes {seconds:.1f} s"
         return count
+
+    def final_seconds(self) -> float:
+        """See the function, for this run."""
+        return final_seconds(self._clock() - self._began)
 
     def fits(self, episodes: int, allowed: float) -> bool:
         """Whether so many take at most `allowed` seconds, by the last look."""

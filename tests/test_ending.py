@@ -50,7 +50,7 @@ def told(last_look: Any, hurry_at: int) -> tuple[list[tuple[Any, ...]], int]:
         asked.append(None)
         return len(asked) >= hurry_at
 
-    Ending(roles, cast("Observer", None)).stop([], last_look, hurry)
+    Ending(roles, cast("Observer", None)).stop([], last_look, run_seconds=1.0, hurry=hurry)
     return evaluator.calls, len(asked)
 
 

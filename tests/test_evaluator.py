@@ -649,6 +649,23 @@ def test_a_slow_environment_has_of_the_last_looks_those_that_fit(
     assert [(look.version, look.kind) for look in evaluating.next_looks(0).looks] == expected
 
 
+@pytest.mark.parametrize(("run_seconds", "versions"), [(150.0, [100, 100]), (250.0, [100, 150, 150])])
+def test_after_a_long_run_the_last_looks_have_more_time(run_seconds: float, versions: list[int]) -> None:
+    """A look takes 6 s; 0.3 of a tenth of the run is for the newest."""
+    seconds = [0.0]
+    evaluating = slow(seconds, 0.3)
+    thread = threading.Thread(target=evaluating.run, daemon=True)
+    thread.start()
+    evaluating.set_params(good(100))
+    looks = evaluating.next_looks(0).looks
+    seconds[0] = run_seconds
+    evaluating.set_params(good(150))  # for which no look is due
+    evaluating.stop(final_look=True)
+    thread.join(WAIT_SECONDS)
+    looks += evaluating.next_looks(1).looks
+    assert [look.version for look in looks] == versions
+
+
 def test_a_candidate_at_the_end_whose_confirmation_does_not_fit_has_a_second_look() -> None:
     """100 episodes would take 20 s."""
     evaluating = slow([0.0], 0.1, solved_return=7.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.pace import Pace
+from actors.pace import Pace, final_seconds
 
 
 class Run:
@@ -89,6 +89,16 @@ def test_a_look_at_the_end_has_the_time_that_is_left() -> None:
     assert run.pace.episodes(step_seconds=0.0, episode_env_steps=0.0, allowed=3.5) == 60  # three turns of 20
     assert run.pace.episodes(step_seconds=0.0, episode_env_steps=0.0, allowed=0.9) == 18
     assert run.pace.note is None
+
+
+@pytest.mark.parametrize(("run_seconds", "expected"), [(15.0, 10.0), (180.0, 18.0), (36_000.0, 30.0)])
+def test_the_last_looks_may_take_a_tenth_of_the_run_but_10_seconds_always_and_30_at_most(
+    run_seconds: float, expected: float
+) -> None:
+    assert final_seconds(run_seconds) == expected
+    run = Run()
+    run.now = run_seconds
+    assert run.pace.final_seconds() == expected
 
 
 def test_a_look_at_the_end_that_would_be_too_short_to_say_something_is_left_out() -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
-from actors.evaluator import FINAL_SECONDS
+from actors.pace import final_seconds
 from common.types import Params
 from driver.reporting.observer import Observer
 from driver.supervision.networks import Networks
@@ -22,7 +22,8 @@ from replay_server.stats import ReplayReport
 Who = TypeVar("Who", str, int)
 
 _STOP_SECONDS = 4.0  # for the roles to end by themselves, without a last look
-_SLICE_SECONDS = 0.1  # of a last look, after each of which a signal is noticed
+_GRACE_SECONDS = 1.0  # for the last looks beyond what they are planned to take
+_SLICE_SECONDS = 0.1  # of them, after each of which a signal is noticed
 _ANSWER_SECONDS = 1.0  # for a last question to a role
 
 
@@ -33,17 +34,18 @@ class Ending:
         self._roles = roles
         self._observer = observer
 
-    def stop(self, runs: Sequence[Any], looking: Any | None, hurry: Callable[[], bool]) -> None:
+    def stop(self, runs: Sequence[Any], looking: Any | None, run_seconds: float, hurry: Callable[[], bool]) -> None:
         """Tells everybody, and waits for the `run` calls given.
 
-        `looking`: that of the evaluator, if it should look for a last time before. `hurry`: the user wants no more.
+        `looking`: that of the evaluator, if it should look for a last time before. `run_seconds`: how long the run was.
+        `hurry`: the user wants no more.
         """
         self._roles.replay.call("stop")
         # It passes over versions while it is busy or still starting; the newest is what it should end with.
         _ask(self._roles.learner, "newest", partial(self._roles.evaluator.call, "set_params", group=CONTROL_GROUP))
         self._roles.evaluator.call("stop", looking is not None, group=CONTROL_GROUP)
         if looking is not None:
-            deadline = time.monotonic() + FINAL_SECONDS
+            deadline = time.monotonic() + final_seconds(run_seconds) + _GRACE_SECONDS
             while time.monotonic() < deadline and not hurry():
                 if ray.wait([looking], timeout=_SLICE_SECONDS)[0]:
                     break

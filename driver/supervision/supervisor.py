@@ -107,6 +107,7 @@ class Supervisor:
             ending.stop(
                 [] if self._failure else self._outstanding_runs(),
                 looking=self._runs.get(self._roles.evaluator.name) if reached_a_limit else None,
+                run_seconds=self._seconds(),
                 hurry=lambda: self._signals.received is not None,
             )
             ending.ask_for_looks()
