@@ -75,7 +75,7 @@ ENTRIES = (
         bar=7.5,
         to_register="minatar.gym:register_envs",
     ),
-    Entry("Tetris", "tetris_gymnasium.envs:tetris_gymnasium/Tetris", 200_000),
+    Entry("Tetris", "tetris_gymnasium.envs:tetris_gymnasium/Tetris", 50_000),
     Entry("Snake-v1", "gymnasium_snake_game:Snake-v1", 200_000),
     Entry("MiniGrid-FourRooms", "minigrid:MiniGrid-FourRooms-v0", 300_000, wrapper="minigrid.wrappers:ImgObsWrapper"),
     Entry("stocks-v0", "gym_anytrading:stocks-v0", 200_000),
