@@ -58,7 +58,8 @@ class Pace:
         if allowed is not None and fits < least:
             return 0
         count = max(least, fits)
-        self._in_turns = self._in_turns or seconds * count > _AT_ONCE_SECONDS
+        if self._episode_seconds is not None and seconds * count > _AT_ONCE_SECONDS:  # measured, not guessed
+            self._in_turns = True
         if self._in_turns and count > _TURN_EPISODES:
             count -= count % _TURN_EPISODES  # in the last turn all copies take part, needed or not
         known = self._episode_seconds is not None or episode_env_steps > 0

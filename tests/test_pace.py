@@ -50,7 +50,7 @@ def test_the_first_look_goes_by_what_a_step_takes_and_how_long_training_episodes
     assert first.episodes(step_seconds=0.02, episode_env_steps=40.0) == 12
     assert first.episodes(step_seconds=0.0001, episode_env_steps=500.0) == 100
     assert first.episodes(step_seconds=0.0001, episode_env_steps=20_000.0) == 10  # not 5: fewer say nothing
-    assert Run().pace.episodes(step_seconds=0.001, episode_env_steps=0.0) == 40  # nothing known: 200 steps
+    assert Run().pace.episodes(step_seconds=0.001, episode_env_steps=0.0) == 50  # nothing known: 200 steps
 
 
 def test_a_confirmation_of_several_rounds_is_as_quick_as_its_rounds() -> None:
@@ -128,6 +128,13 @@ def test_what_an_episode_takes_is_not_told_before_it_is_known() -> None:
     assert pace.note is None
     assert pace.episodes(step_seconds=0.02, episode_env_steps=25.0) == 20
     assert pace.note == "a look has 20 episodes, not 100, because one takes 0.5 s"
+
+
+def test_a_guess_of_what_an_episode_takes_makes_no_turns() -> None:
+    """Of two copies a step takes many times what each of a hundred takes that make it together, as CartPole's do."""
+    pace = Run().pace
+    assert pace.episodes(step_seconds=165e-6, episode_env_steps=0.0) == 100  # 3.3 s, it seems
+    assert pace.turn(100) == 100
 
 
 def test_looks_of_more_than_a_second_are_played_in_turns_of_20_from_then_on() -> None:
