@@ -58,11 +58,10 @@ class Pace:
         if allowed is not None and fits < least:
             return 0
         count = max(least, fits)
-        if self._episode_seconds is not None and seconds * count > _AT_ONCE_SECONDS:  # measured, not guessed
-            self._in_turns = True
+        known = self._episode_seconds is not None or episode_env_steps > 0
+        self._in_turns = self._in_turns or (known and seconds * count > _AT_ONCE_SECONDS)
         if self._in_turns and count > _TURN_EPISODES:
             count -= count % _TURN_EPISODES  # in the last turn all copies take part, needed or not
-        known = self._episode_seconds is not None or episode_env_steps > 0
         if count < self._wanted and allowed is None and known and self.note is None:
             self.note = f"a look has {count} episodes, not {self._wanted}, because one takes {seconds:.1f} s"
         return count
