@@ -146,7 +146,7 @@ class LearnerConfig:
     """Online network picks the action."""
     clipped_double: bool = True
     """The online network's value counts, where the target's is not much lower."""
-    clip_margin: float = 5.0
+    clip_margin: float = 1.7
     """How much lower at first, in mean |rewards| of a transition."""
     clip_margin_decay_learner_steps: int = 3000
     """Length of its linear decay to 0, learner steps."""
